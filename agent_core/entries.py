@@ -1,0 +1,215 @@
+"""Journal entries: the facts of a session, in the past tense. One vocabulary: events are these facts plus deltas.
+
+The rule here: an entry says only what is new (a delta of the history, never the history), so journalled bytes grow with
+what happened. Replaying a session's entries gives its whole state.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from agent_core.config import SessionConfig
+from agent_core.content import ToolResultBlock
+from agent_core.errors import ErrorInfo
+from agent_core.frozen import Frozen
+from agent_core.messages import AssistantMessage, StopReason, TurnId
+from agent_core.overlays import Overlay
+from agent_core.payloads import Delta, ToLLMPayload, When
+from agent_core.tools.definition import ToolDefinition
+
+Outcome = Literal[
+    "completed", "max_tokens", "refused", "context_exceeded", "max_steps", "failed", "interrupted"
+]
+ToolOutcome = Literal[
+    "ok",
+    "unknown_tool",
+    "bad_input",
+    "exception",
+    "timeout",
+    "killed",
+    "unavailable",
+    "outcome_unknown",
+    "interrupted",
+    "not_run",
+    "external",
+]
+
+
+class Opened(Frozen):
+    """The session was made. Always the first entry."""
+
+    kind: Literal["opened"] = "opened"
+    config: SessionConfig
+    tools: tuple[ToolDefinition, ...] = ()
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class Accepted(Frozen):
+    """A payload was taken in. From here on it is never lost. `key` is the caller's idempotency key."""
+
+    kind: Literal["accepted"] = "accepted"
+    turn_id: TurnId
+    payload: ToLLMPayload
+    when: When = "after"
+    key: str | None = None
+
+
+class TurnStarted(Frozen):
+    """The turn's message entered the conversation."""
+
+    kind: Literal["turn_started"] = "turn_started"
+    turn_id: TurnId
+
+
+class Steered(Frozen):
+    """Messages accepted for the next step (by their journal sequence numbers) entered the open turn."""
+
+    kind: Literal["steered"] = "steered"
+    turn_id: TurnId
+    accepted: tuple[int, ...]
+
+
+class Complete(Frozen):
+    """One answer of the model is whole."""
+
+    kind: Literal["complete"] = "complete"
+    turn_id: TurnId
+    message: AssistantMessage
+    stop_reason: StopReason
+
+
+class ToolCall(Frozen):
+    """One call as it leaves for its executor. `external` calls wait for `ToolResults` from outside."""
+
+    id: str
+    name: str
+    input: dict[str, Any]
+    external: bool = False
+    idempotent: bool = False
+
+
+class ToolBatch(Frozen):
+    """The calls of one answer, about to run. Written before any of them leaves."""
+
+    kind: Literal["tool_batch"] = "tool_batch"
+    turn_id: TurnId
+    message_id: str
+    calls: tuple[ToolCall, ...]
+
+
+class ToolSettled(Frozen):
+    """A call has its result. `seconds` is how long the tool ran."""
+
+    kind: Literal["tool_settled"] = "tool_settled"
+    turn_id: TurnId
+    result: ToolResultBlock
+    outcome: ToolOutcome
+    seconds: float = 0.0
+
+
+class Error(Frozen):
+    """A provider error ended the turn. `partial` is text that was received and shown before."""
+
+    kind: Literal["error"] = "error"
+    turn_id: TurnId
+    error: ErrorInfo
+    partial: str = ""
+
+
+class TurnEnded(Frozen):
+    """The turn is over; always its last event. A `discarded` turn's messages leave the conversation."""
+
+    kind: Literal["turn_ended"] = "turn_ended"
+    turn_id: TurnId
+    outcome: Outcome
+    discarded: bool = False
+    error: ErrorInfo | None = None
+
+
+class TurnRetried(Frozen):
+    """A failed turn was opened again."""
+
+    kind: Literal["turn_retried"] = "turn_retried"
+    turn_id: TurnId
+
+
+class Compacted(Frozen):
+    """Overlays were laid over the history. Token counts are of the view, before and after, estimated."""
+
+    kind: Literal["compacted"] = "compacted"
+    strategy: str
+    overlays: tuple[Overlay, ...]
+    tokens_before: int
+    tokens_after: int
+    job_id: str | None = None
+
+
+class Cleared(Frozen):
+    """The conversation was emptied; prompt, tools and counts of requests stay."""
+
+    kind: Literal["cleared"] = "cleared"
+
+
+class Configured(Frozen):
+    """Settings changed at run time; they hold from the next request. Only the fields that were set are in `changes`."""
+
+    kind: Literal["configured"] = "configured"
+    changes: "Settings"
+
+
+class Settings(Frozen):
+    """What can change while a session lives. `None` leaves a setting as it is; `clear` names those to empty."""
+
+    system_prompt: str | None = None
+    max_tokens: int | None = Field(default=None, ge=1)
+    model: str | None = None
+    tools: tuple[ToolDefinition, ...] | None = None
+    clear: tuple[Literal["system_prompt", "tools"], ...] = ()
+
+
+class Closed(Frozen):
+    """The session was shut down. Accepted payloads that did not run stay, and run when it is opened again."""
+
+    kind: Literal["closed"] = "closed"
+
+
+class Reopened(Frozen):
+    """A closed session was opened again."""
+
+    kind: Literal["reopened"] = "reopened"
+
+
+Entry = Annotated[
+    Opened
+    | Accepted
+    | TurnStarted
+    | Steered
+    | Complete
+    | ToolBatch
+    | ToolSettled
+    | Error
+    | TurnEnded
+    | TurnRetried
+    | Compacted
+    | Cleared
+    | Configured
+    | Closed
+    | Reopened,
+    Field(discriminator="kind"),
+]
+
+FromLLMPayload = Annotated[Entry | Delta, Field(discriminator="kind")]
+
+Configured.model_rebuild()
+ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+PAYLOAD: TypeAdapter[FromLLMPayload] = TypeAdapter(FromLLMPayload)
+
+
+def encode(entry: Entry) -> bytes:
+    """The entry as compact JSON: fields that are None are left out, every other one is kept."""
+    return ENTRY.dump_json(entry, exclude_none=True)
+
+
+def decode(data: bytes | str) -> Entry:
+    """The entry that `encode` wrote."""
+    return ENTRY.validate_json(data)

@@ -1,0 +1,241 @@
+"""Ports: everything that a session needs of the world. Implemented by SDK clients, by Ray handles and by fakes.
+
+The rule here: ports are batch-shaped where they cross processes, and they say nothing of how: a session cannot tell which
+implementation it has.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agent_core.config import RequestClass, SessionConfig
+from agent_core.content import ToolResultBlock
+from agent_core.entries import Entry, ToolCall, ToolOutcome
+from agent_core.errors import RayconteurError
+from agent_core.messages import Message, SessionId, StopReason, TurnId, Usage
+from agent_core.tools.definition import ToolDefinition
+
+
+# --- Model ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """One request, in no provider's form. `messages` is the view, never empty; `estimate` its size in tokens."""
+
+    config: SessionConfig
+    messages: Sequence[Message]
+    session_id: SessionId
+    turn_id: TurnId
+    system: str | None = None
+    tools: Sequence[ToolDefinition] = ()
+    max_tokens: int = 4096
+    estimate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    """The answer has begun. Ids and names as the provider gave them."""
+
+    message_id: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """Text of block `index`. A new index begins a new block."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """Thinking of block `index`; `text` may be empty when only the signature, or a whole opaque block, has come.
+
+    `signature` is appended to what came before. See `ThinkingBlock` for the meaning of the fields.
+    """
+
+    index: int
+    text: str = ""
+    signature: str | None = None
+    redacted: bool = False
+    item_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUseDelta:
+    """JSON text of a tool call's input in block `index`; the first of a block carries its `id` and `name`."""
+
+    index: int
+    text: str = ""
+    id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageUpdate:
+    """All tokens of this request as known so far (not a difference)."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStopped:
+    """The answer is whole. Always the last event of a stream that did not fail."""
+
+    stop_reason: StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled:
+    """Nothing had been shown yet; the request is made again after `delay` seconds."""
+
+    attempt: int
+    delay: float
+    error: RayconteurError
+
+
+@dataclass(frozen=True, slots=True)
+class PermitWait:
+    """The request waits for admission (`waiting` true), or got it."""
+
+    waiting: bool
+
+
+ModelEvent = (
+    ResponseStarted
+    | TextDelta
+    | ThinkingDelta
+    | ToolUseDelta
+    | UsageUpdate
+    | ResponseStopped
+    | RetryScheduled
+    | PermitWait
+)
+
+
+class Model(Protocol):
+    """Answers requests. Streaming or not, by `request.config.streaming`: the same events, one delta a block when not.
+
+    The stream begins with ResponseStarted (after any PermitWait and RetryScheduled) and ends with ResponseStopped.
+    Raises ProviderError. Closing the iterator cancels the request.
+    """
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]: ...
+
+
+class Permit(Protocol):
+    """Admission to a provider: held while a request is under way."""
+
+    def hold(self, request_class: RequestClass, tokens: int) -> AbstractAsyncContextManager[None]: ...
+
+    @property
+    def free(self) -> bool:
+        """Whether a permit would be had at once."""
+        ...
+
+
+# --- Tools ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolInvocation:
+    """One call on its way to an executor. `key` is unique for ever (session, epoch-independent): the tool's dedupe key."""
+
+    key: str
+    session_id: SessionId
+    turn_id: TurnId
+    call: ToolCall
+    definition: ToolDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReport:
+    """A call's end, as its executor tells it."""
+
+    key: str
+    result: ToolResultBlock
+    outcome: ToolOutcome
+    seconds: float = 0.0
+
+
+class ToolExecutor(Protocol):
+    """Runs calls. Reports come back one way, each as it settles, exactly one a call, to the `deliver` given with it."""
+
+    def dispatch(self, calls: Sequence[ToolInvocation], deliver: Callable[[ToolReport], None]) -> None:
+        """Start the calls. Never blocks and never raises: what cannot run is reported as a failed call."""
+        ...
+
+    def cancel(self, keys: Sequence[str]) -> None:
+        """Stop the calls, killing what ignores it. Nothing is reported for them any more."""
+        ...
+
+
+# --- Journal -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An entry in its place. `seq` counts from 1 in each session without a gap; `at` is in seconds since the epoch."""
+
+    seq: int
+    epoch: int
+    at: float
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """New records of one session, by its owner of `epoch`. `records[0].seq` follows the last one in the journal.
+
+    Repeating an append that is already there (same seqs, same epoch) is a success and changes nothing.
+    """
+
+    session_id: SessionId
+    epoch: int
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Ownership of a session: the new epoch and everything that happened so far (no records: a new session)."""
+
+    session_id: SessionId
+    epoch: int
+    records: Sequence[Record] = field(default_factory=tuple)
+
+
+class Journal(Protocol):
+    """The durable log. What `append` has answered survives the death of every process."""
+
+    async def claim(self, session_id: SessionId, owner: str) -> Claim:
+        """Take the session over with a new epoch: every older owner's appends are refused from now on."""
+        ...
+
+    async def append(self, appends: Sequence[Append]) -> "Sequence[JournalOutcome]":
+        """Make the records durable, all of one `Append` or none. One outcome for each, in order: None, or the refusal.
+
+        Refusals are Fenced (epoch too old) and SequenceGap. Raises JournalError when the journal itself fails.
+        """
+        ...
+
+    async def read(self, session_id: SessionId, after: int = 0) -> Sequence[Record]:
+        """Records with seq > after, without claiming."""
+        ...
+
+    async def exists(self, session_id: SessionId) -> bool:
+        """Whether the session has any record."""
+        ...
+
+
+JournalOutcome = RayconteurError | None
+
+
+class Clock(Protocol):
+    """Time: seconds since the epoch, and waiting."""
+
+    def now(self) -> float: ...
+
+    async def sleep(self, seconds: float) -> None: ...

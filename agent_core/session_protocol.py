@@ -1,0 +1,97 @@
+"""`Session`: what every session can do, in this process or on an actor of the cluster. Callers cannot tell which.
+
+The rule here: an answer means durable. Whatever `submit` has accepted is run once, whatever dies.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from agent_core.cursor import Cursor, Event
+from agent_core.entries import FromLLMPayload
+from agent_core.messages import Message, SessionId, TurnId
+from agent_core.payloads import InterruptMode, ToolResults, UserInput, When
+from agent_core.status import CompactResult, SessionStatus
+from agent_core.tools.definition import ToolDefinition
+
+Input = str | UserInput | ToolResults
+
+
+class Session(Protocol):
+    """One conversation with a model. Every method may raise SessionClosed, JournalError or PlacementError."""
+
+    @property
+    def id(self) -> SessionId: ...
+
+    def send(self, message: Input, *, when: When = "after", key: str | None = None) -> AsyncIterator[FromLLMPayload]:
+        """Submit, then yield the turn's events up to and with its TurnEnded. Leaving the loop does not stop the turn."""
+        ...
+
+    async def submit(self, message: Input, *, when: When = "after", key: str | None = None) -> TurnId:
+        """Accept a message durably and return its turn. Waits while the mailbox is full.
+
+        `when` says what happens if a turn is open: queue behind it, steer it at its next model call, interrupt it (keeping
+        what it has) and go first, or raise SessionBusy. The same `key` again returns the same turn and does nothing.
+        Raises ConfigError for an empty message, ToolError for results of calls that are not open.
+        """
+        ...
+
+    async def ask(self, message: Input, *, when: When = "after", key: str | None = None) -> str:
+        """Submit, wait for the turn's end and return the text of the final answer.
+
+        Raises ProviderError when the turn failed, SessionError when it was interrupted, refused or cut by a limit.
+        """
+        ...
+
+    def events(self, after: Cursor | None = None) -> AsyncIterator[Event]:
+        """Events from after the cursor on (from now on without one), for ever; they end when the session is shut down."""
+        ...
+
+    async def interrupt(self, mode: InterruptMode = "keep") -> bool:
+        """End the open turn now. `keep` leaves what it has in the conversation, `discard` takes the turn out of it.
+
+        Returns whether a turn was open.
+        """
+        ...
+
+    async def retry(self) -> TurnId:
+        """Open the failed last turn again. Raises SessionError if the last turn did not fail."""
+        ...
+
+    async def status(self) -> SessionStatus: ...
+
+    async def history(self, *, full: bool = False) -> Sequence[Message]:
+        """The messages that the model sees; with `full`, everything that was ever said, compacted or not."""
+        ...
+
+    async def clear(self) -> None:
+        """Empty the conversation; prompt, tools and counters stay. An open turn is discarded first."""
+        ...
+
+    async def system_prompt(self) -> str | None: ...
+
+    async def set_system_prompt(self, prompt: str) -> None: ...
+
+    async def clear_system_prompt(self) -> None: ...
+
+    async def max_tokens(self) -> int: ...
+
+    async def set_max_tokens(self, max_tokens: int) -> None: ...
+
+    async def tools(self) -> Sequence[ToolDefinition]: ...
+
+    async def set_tools(self, tools: Sequence[ToolDefinition]) -> None: ...
+
+    async def clear_tools(self) -> None: ...
+
+    async def set_model(self, model: str) -> None: ...
+
+    async def compact(self) -> CompactResult:
+        """Compact now, whatever the marks say."""
+        ...
+
+    async def shutdown(self, *, graceful: bool = True) -> None:
+        """Take no more messages; finish the open turn first, or cancel it at once. What was accepted stays journalled."""
+        ...
+
+    @property
+    def is_shutdown(self) -> bool: ...
