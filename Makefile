@@ -16,7 +16,6 @@ endif
 ifdef PIP_EXTRA_INDEX_URL
 export UV_INDEX ?= $(PIP_EXTRA_INDEX_URL)
 endif
-export UV_LINK_MODE ?= copy
 # pyright runs on the Node.js that its own wheel brings, whatever else is installed, and looks for no newer version.
 export PYRIGHT_PYTHON_GLOBAL_NODE := 0
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -49,11 +48,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 	fi
 	@uv=$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock); \
 	if ! $(PY) -m uv --version >/dev/null 2>&1; then \
+	  $(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip --upgrade >/dev/null; \
 	  $(PY) -m pip install --quiet --disable-pip-version-check "$$uv" || { \
 	    echo "pip could not install $$uv; see its message above. Behind a mirror set PIP_INDEX_URL." >&2; exit 1; }; \
 	fi
 	@echo "setup: installing requirements.lock"
-	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) requirements.lock
+	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) requirements.lock || { \
+	  echo "setup: uv could not; trying pip, which reads your pip.conf too" >&2; \
+	  $(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock; }
 	@touch $@
 
 .PHONY: demo

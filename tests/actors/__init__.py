@@ -1,0 +1,1 @@
+"""Tests of `actors` on a local Ray cluster that the whole run shares."""

@@ -1,0 +1,44 @@
+"""What every test run needs: no real key, no file in the user's home, the same examples again in CI."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY")
+USER_DIRECTORIES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+
+# Example times on a shared machine say nothing about the code, so no example has a deadline.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+
+user_home: tempfile.TemporaryDirectory[str] | None = None
+
+
+def pytest_configure() -> None:
+    """Take the user's keys and directories out of the environment, before any process inherits it."""
+    global user_home  # noqa: PLW0603 - lives exactly as long as the run
+    settings.load_profile("ci" if os.environ.get("CI") else "default")
+    for name in PROVIDER_KEYS:
+        os.environ.pop(name, None)
+    user_home = tempfile.TemporaryDirectory(prefix="rayconteur-tests-")
+    for name in USER_DIRECTORIES:
+        directory = Path(user_home.name, name.lower())
+        directory.mkdir()
+        os.environ[name] = str(directory)
+    # Ray's own count of users asks the network.
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
+def pytest_unconfigure() -> None:
+    """Remove what the run kept in its own home."""
+    if user_home is not None:
+        user_home.cleanup()
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout, which programs are run from."""
+    return Path(__file__).resolve().parent.parent
