@@ -1,0 +1,147 @@
+"""How every program here ends: exit code 0, 2 for a user's mistake, 1 for a failure, 130 for Ctrl-C. Never a traceback.
+
+The rule here: a command only parses in typer; what it has to do is a coroutine that `run` runs, so this one place
+decides what an exception becomes: one screen of text that says what to do next. `--debug` shows the traceback as well.
+"""
+
+import asyncio
+import errno
+import os
+import shutil
+import signal
+import sys
+import textwrap
+import traceback
+from collections.abc import Coroutine, Sequence
+from typing import Any, NamedTuple
+
+import typer
+
+from agent_core.errors import ConfigError, RayconteurError, ToolError
+
+USER_MISTAKE = 2
+FAILURE = 1
+INTERRUPTED = 130
+# What a shell reports for a program whose reader went away (128 + SIGPIPE), as for `cat FILE | head -1`.
+READER_LEFT = 141
+
+MAX_LINES = 16
+MAX_CHARACTERS = 2000
+
+_ADVICE = {
+    errno.ENOSPC: "There is no space left there. Free some, or choose another place; what was finished is kept.",
+    errno.EDQUOT: "The quota there is used up. Free some space, or choose another place; what was finished is kept.",
+    errno.EROFS: "That file system is read-only. Choose another place (--data-dir for what the sessions keep).",
+    errno.EACCES: "Permission is denied there. Choose another place (--data-dir for what the sessions keep).",
+    errno.EPERM: "Permission is denied there. Choose another place (--data-dir for what the sessions keep).",
+    errno.EADDRINUSE: "That port is in use by another program. Stop it, or choose another port.",
+    errno.EMFILE: "Too many files are open. Raise the limit (ulimit -n 65536) and run again.",
+    errno.ENOENT: "There is no such file. Check the path.",
+}
+
+
+class Ending(NamedTuple):
+    """How a program ends: its exit code, and what it says on stderr (nothing when empty)."""
+
+    code: int
+    text: str = ""
+
+
+def run(app: typer.Typer, *, program: str, arguments: Sequence[str] | None = None) -> int:
+    """Parse `arguments` (sys.argv without one), run the coroutine that the command returns, and return the exit code.
+
+    A command may be `async def`, or return a coroutine, or be done at once; a whole number that comes of it is the exit
+    code. `program` is how the user started it (`python -m drivers.chat`). Nothing but the exit code comes out of here.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        result = app(args=given, prog_name=program, standalone_mode=False)
+        if isinstance(result, Coroutine):
+            result = _run_to_end(result)
+        sys.stdout.flush()
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else FAILURE
+    except BaseException as error:  # noqa: BLE001 - the outermost boundary of every program
+        return report(error, program=program, debug="--debug" in given)
+    return result if isinstance(result, int) else 0
+
+
+def report(error: BaseException, *, program: str = "", debug: bool = False) -> int:
+    """Say on stderr what became of `error`, and return the exit code that goes with it."""
+    ending = ending_of(error, program=program)
+    if ending.code == READER_LEFT:
+        # The interpreter flushes stdout once more as it ends; into nothing, that is quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return ending.code
+    try:
+        if debug and ending.code != INTERRUPTED:
+            traceback.print_exception(error)
+        if ending.text:
+            print(_on_one_screen(ending.text), file=sys.stderr, flush=True)
+    except OSError:
+        pass  # stderr is gone too: the exit code says it
+    return ending.code
+
+
+def ending_of(error: BaseException, *, program: str = "") -> Ending:
+    """What a program says and returns for `error`; of a group the first error that says something."""
+    error = _the_one_that_counts(error)
+    match error:
+        case KeyboardInterrupt() | asyncio.CancelledError() | typer.Abort():
+            return Ending(INTERRUPTED, "interrupted")
+        case typer.Exit():
+            return Ending(error.exit_code)
+        case BrokenPipeError():
+            return Ending(READER_LEFT)
+        case ConfigError() | ToolError():
+            return Ending(USER_MISTAKE, f"error: {error}")
+        case RayconteurError():
+            return Ending(FAILURE, f"error: {error}")
+        case OSError():
+            return Ending(FAILURE, f"error: {_os_error_text(error)}")
+        case _ if hasattr(error, "format_message"):
+            # Typer's own usage errors; their class is not public.
+            text = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+            return Ending(USER_MISTAKE, f"error: {text}. See {program or 'the program'} --help.")
+        case _:
+            what = f"{type(error).__name__}: {error}".strip(": ")
+            return Ending(FAILURE, f"error: unexpected {what}\nRun it again with --debug to see where it happened.")
+
+
+def _run_to_end(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run `work` to its end; a first Ctrl-C cancels it, so that it can put away what it holds."""
+    with asyncio.Runner() as runner:
+        return runner.run(work)
+
+
+def _the_one_that_counts(error: BaseException) -> BaseException:
+    """The first error of a group that is no mere cancellation; of an error from another process, its cause."""
+    while isinstance(error, BaseExceptionGroup):
+        told = [inner for inner in error.exceptions if not isinstance(inner, asyncio.CancelledError)]
+        error = (told or list(error.exceptions))[0]
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, RayconteurError) else error
+
+
+def _os_error_text(error: OSError) -> str:
+    where = error.filename if error.filename is not None else ""
+    where = os.fsdecode(where) if isinstance(where, bytes) else str(where)
+    what = (error.strerror or str(error) or type(error).__name__).rstrip(".")
+    advice = _ADVICE.get(error.errno or 0, "Run it again with --debug to see where it happened.")
+    return f"{where}: {what}. {advice}" if where else f"{what}. {advice}"
+
+
+def _on_one_screen(text: str) -> str:
+    """`text` wrapped for the terminal and cut where it would fill more than a screen."""
+    on_terminal = sys.stderr.isatty()
+    width = min(shutil.get_terminal_size().columns, 120)
+    lines: list[str] = []
+    for line in text[:MAX_CHARACTERS].rstrip().splitlines():
+        wrapped = textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False) if on_terminal else [line]
+        lines += wrapped or [""]
+    if len(text) > MAX_CHARACTERS or len(lines) > MAX_LINES:
+        lines = [*lines[:MAX_LINES], "… (more was said; --debug shows everything)"]
+    if on_terminal and "NO_COLOR" not in os.environ and lines and lines[0].startswith("error:"):
+        lines[0] = "\x1b[1;31merror:\x1b[0m" + lines[0].removeprefix("error:")
+    return "\n".join(lines)

@@ -1,0 +1,306 @@
+"""Options that several programs share, as groups: what to speak to (`ModelOptions`) and where to run (`PlaceOptions`).
+
+The rule here: everything that can be wrong in them is found before anything heavy is imported or started, in well
+under a second. A command takes whole groups as parameters; `grouped` turns each field into an option.
+"""
+
+import dataclasses
+import functools
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from agent_core.errors import ConfigError
+
+MODEL_PANEL = "Model"
+PLACE_PANEL = "Place"
+
+KEY_VARIABLES = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
+# What is used when no model is named: the first provider whose key is there, else the model that needs none.
+DEFAULT_MODELS = {"anthropic": "anthropic/claude-sonnet-4-5", "openai": "openai/gpt-5"}
+KEYLESS_MODEL = "local/smollm2"
+MODEL_VARIABLE = "RAYCONTEUR_MODEL"
+
+
+def _option(*names: str, panel: str, help: str, metavar: str | None = None) -> Any:  # noqa: A002 - typer's own word
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=panel, show_default=False)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model to speak to, and how. A field that was not given is None (or empty) and is left to the session."""
+
+    model: Annotated[
+        str | None,
+        _option(
+            "--model",
+            "-m",
+            panel=MODEL_PANEL,
+            metavar="PROVIDER/NAME",
+            help="anthropic/NAME, openai/NAME or local/smollm2. Without it: $RAYCONTEUR_MODEL, else by the key that"
+            " is set, else local/smollm2.",
+        ),
+    ] = None
+    base_url: Annotated[
+        str | None,
+        _option(
+            "--base-url", panel=MODEL_PANEL, metavar="URL", help="A compatible server instead of the provider's own."
+        ),
+    ] = None
+    api_key: Annotated[
+        str | None,
+        _option(
+            "--api-key",
+            panel=MODEL_PANEL,
+            metavar="env:NAME|file:PATH",
+            help="Where the key is. Default: env:ANTHROPIC_API_KEY or env:OPENAI_API_KEY. A literal key is refused.",
+        ),
+    ] = None
+    wire: Annotated[
+        str | None,
+        _option(
+            "--wire",
+            panel=MODEL_PANEL,
+            metavar="messages|responses|chat",
+            help="chat for vLLM, llama.cpp, Ollama and other servers; openai models speak responses without it.",
+        ),
+    ] = None
+    system: Annotated[
+        str | None, _option("--system", "-s", panel=MODEL_PANEL, metavar="TEXT|@FILE", help="The system prompt.")
+    ] = None
+    max_tokens: Annotated[
+        int | None,
+        _option("--max-tokens", panel=MODEL_PANEL, metavar="TOKENS", help="The longest answer (4096 without it)."),
+    ] = None
+    context_limit: Annotated[
+        int | None,
+        _option(
+            "--context-limit",
+            panel=MODEL_PANEL,
+            metavar="TOKENS",
+            help="The model's context window; has to be said for a model that the models file does not know.",
+        ),
+    ] = None
+    temperature: Annotated[
+        float | None, _option("--temperature", panel=MODEL_PANEL, metavar="0..2", help="OpenAI wires only.")
+    ] = None
+    thinking: Annotated[
+        int | None,
+        _option(
+            "--thinking", panel=MODEL_PANEL, metavar="TOKENS", help="Think first, with this budget (1024 or more)."
+        ),
+    ] = None
+    effort: Annotated[
+        str | None, _option("--effort", panel=MODEL_PANEL, metavar="low|medium|high", help="How hard to think.")
+    ] = None
+    tools: Annotated[
+        list[str] | None,
+        _option(
+            "--tools",
+            "-t",
+            panel=MODEL_PANEL,
+            metavar="MODULE:NAME",
+            help="A tool, or a list of tools, that the model may call; again for more.",
+        ),
+    ] = None
+
+    @property
+    def chosen_model(self) -> str:
+        """The model that was named, or else the one that this environment can use without being told more."""
+        if named := self.model or os.environ.get(MODEL_VARIABLE):
+            return named
+        for provider, variable in KEY_VARIABLES.items():
+            if os.environ.get(variable):
+                return DEFAULT_MODELS[provider]
+        return KEYLESS_MODEL
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of `SessionConfig` that were given, and the model. Raises ConfigError, naming what is wrong."""
+        from agent_core.config import SessionConfig  # noqa: PLC0415 - pydantic only once the options have parsed
+
+        given: dict[str, Any] = {
+            name: value
+            for name in ("base_url", "api_key", "wire", "max_tokens", "context_limit", "temperature")
+            if (value := getattr(self, name)) is not None
+        }
+        given["model"] = self.chosen_model
+        if self.system is not None:
+            given["system_prompt"] = _text_or_file(self.system)
+        if self.thinking is not None or self.effort is not None:
+            given["thinking"] = {"budget_tokens": self.thinking, "effort": self.effort}
+        config = SessionConfig.of(**given)
+        return {name: getattr(config, name) for name in given}
+
+    def check_key(self) -> None:
+        """Raise ConfigError if the key that the model needs is not to be had from here. Its value goes nowhere."""
+        reference = self.api_key
+        provider, _, _ = self.chosen_model.partition("/")
+        if reference is None:
+            # A server of one's own mostly wants no key, and says so itself if it does.
+            if self.base_url is not None or provider not in KEY_VARIABLES:
+                return
+            reference = f"env:{KEY_VARIABLES[provider]}"
+        kind, _, where = reference.partition(":")
+        if kind == "env" and not os.environ.get(where):
+            raise ConfigError(
+                f"{self.chosen_model} needs a key and ${where} is not set. Set it (export {where}=...), name another"
+                f" place with --api-key env:NAME or file:PATH, or use a model that needs none: --model {KEYLESS_MODEL}."
+            )
+        if kind == "file":
+            _check_key_file(Path(where).expanduser())
+
+    def loaded_tools(self) -> list[Any]:
+        """The tools that `--tools` names, imported. Raises ConfigError: which one cannot be had, and why."""
+        if self.tools and "" not in sys.path:
+            # `python -m` has the current directory on the path already; a console script does not.
+            sys.path.insert(0, "")
+        found: list[Any] = []
+        for reference in self.tools or ():
+            value = _imported(reference)
+            found += value if isinstance(value, list | tuple) else [value]
+        return found
+
+
+@dataclass(frozen=True)
+class PlaceOptions:
+    """Where the sessions run and are kept."""
+
+    address: Annotated[
+        str | None,
+        _option(
+            "--address",
+            panel=PLACE_PANEL,
+            metavar="ADDRESS",
+            help="The Ray cluster to join (auto, HOST:PORT, local for one of its own). Without it: $RAY_ADDRESS, else"
+            " one that runs here, else a new local one.",
+        ),
+    ] = None
+    data_dir: Annotated[
+        Path | None,
+        _option(
+            "--data-dir", panel=PLACE_PANEL, metavar="DIRECTORY", help="Where the journal of the sessions is kept."
+        ),
+    ] = None
+    name: Annotated[
+        str | None,
+        _option(
+            "--name", panel=PLACE_PANEL, metavar="NAME", help="The runtime's name on the cluster, to meet others on it."
+        ),
+    ] = None
+    in_process: Annotated[
+        bool,
+        typer.Option("--in-process", help="No cluster: everything in this process.", rich_help_panel=PLACE_PANEL),
+    ] = False
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks and Ray's own log lines.", rich_help_panel=PLACE_PANEL)
+    ] = False
+
+
+def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `command` take dataclasses of options: typer sees one option for each of their fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if (group := groups.get(parameter.name)) is None:
+            kept = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[parameter.name])
+            parameters.append(kept)
+        else:
+            parameters += _parameters_of(group)
+
+    @functools.wraps(command)
+    def spread(**values: Any) -> Any:
+        made = {
+            name: group(**{field.name: values.pop(field.name) for field in dataclasses.fields(group)})
+            for name, group in groups.items()
+        }
+        return command(**made, **values)
+
+    spread.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    spread.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del spread.__wrapped__
+    return spread
+
+
+def _parameters_of(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in dataclasses.fields(group)
+    ]
+
+
+def _text_or_file(value: str) -> str:
+    """`value`, or the contents of the file that `@PATH` names. Raises ConfigError if it cannot be read."""
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--system {value}: the file cannot be read ({error}). Check the path.") from None
+
+
+def _check_key_file(path: Path) -> None:
+    try:
+        empty = not path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ConfigError(f"--api-key file:{path}: the file cannot be read ({reason}). Check the path.") from None
+    if empty:
+        raise ConfigError(f"--api-key file:{path}: the file is empty. Write the key into it.")
+
+
+def _imported(reference: str) -> Any:
+    """What `module:name` names. Raises ConfigError: the module is missing, breaks when imported, or lacks the name."""
+    module_name, colon, name = reference.partition(":")
+    if not colon or not module_name or not name:
+        raise ConfigError(f"--tools {reference}: not of the form module:name, such as my_tools:weather.")
+    try:
+        value: Any = importlib.import_module(module_name)
+        for part in name.split("."):
+            value = getattr(value, part)
+    except AttributeError as error:
+        if module_name not in sys.modules:
+            raise _broken_module(reference, error) from None
+        raise ConfigError(
+            f"--tools {reference}: module {module_name} has no '{name}'.{_close_names(module_name, name)}"
+        ) from None
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise _broken_module(reference, error) from None
+        raise ConfigError(
+            f"--tools {reference}: there is no module '{error.name}'. Run from the directory that holds it"
+            f" (this one is {Path.cwd()}), or put that on PYTHONPATH."
+        ) from None
+    except Exception as error:  # noqa: BLE001 - whatever a user's module does as it is imported
+        raise _broken_module(reference, error) from None
+    return value
+
+
+def _broken_module(reference: str, error: Exception) -> ConfigError:
+    """The module is there and breaks; say where, in the last line of it that ran."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = (
+        f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
+    )
+    return ConfigError(
+        f"--tools {reference}: importing the module fails with {type(error).__name__}: {error}{where}."
+        " Mend it, or check with: python -c 'import " + reference.partition(":")[0] + "'"
+    )
+
+
+def _close_names(module_name: str, name: str) -> str:
+    import difflib  # noqa: PLC0415 - only when something is misspelt
+
+    close = difflib.get_close_matches(name, dir(sys.modules[module_name]), n=3)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
