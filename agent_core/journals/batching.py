@@ -1,0 +1,100 @@
+"""Group commit: everything that arrives while one group is under way goes into the next one.
+
+The rule here: a caller's items stay together and in order, groups run one at a time in the order of arrival, and each
+caller is answered once its own group is done.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """A group takes at most `items` and about `weight` (bytes), and waits at most `linger` seconds for company.
+
+    A caller who brings more at once still gets one group.
+    """
+
+    items: int = 2000
+    weight: int = 16_000_000
+    linger: float = 0.0
+
+
+class Batcher(Generic[Item, Result]):
+    """Gathers items of many callers and gives them to `perform`, which answers each item in order."""
+
+    def __init__(
+        self,
+        perform: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        weigh: Callable[[Item], int],
+        limits: Limits | None = None,
+    ) -> None:
+        self._perform = perform
+        self._weigh = weigh
+        self._limits = limits or Limits()
+        self._waiting: deque[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]] = deque()
+        self._runner: asyncio.Task[None] | None = None
+
+    async def submit(self, items: Sequence[Item]) -> Sequence[Result]:
+        """Have the items performed in some group and return their results. Cancelling the caller does not undo them."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Sequence[Result]] = loop.create_future()
+        self._waiting.append((items, future))
+        if self._runner is None:
+            self._runner = loop.create_task(self._run())
+        return await future
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way."""
+        while self._runner is not None:
+            await asyncio.wait([self._runner])
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                await self._linger()
+                await self._run_group(self._take())
+        finally:
+            self._runner = None
+
+    async def _linger(self) -> None:
+        """Let the loop go idle: one whole pass without a newcomer, or the time is up."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._limits.linger
+        while loop.time() < until:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+            if len(self._waiting) == before:
+                return
+
+    def _take(self) -> list[tuple[Sequence[Item], "asyncio.Future[Sequence[Result]]"]]:
+        group = [self._waiting.popleft()]
+        items = len(group[0][0])
+        weight = sum(map(self._weigh, group[0][0]))
+        while self._waiting and items < self._limits.items and weight < self._limits.weight:
+            group.append(self._waiting.popleft())
+            items += len(group[-1][0])
+            weight += sum(map(self._weigh, group[-1][0]))
+        return group
+
+    async def _run_group(self, group: list[tuple[Sequence[Item], "asyncio.Future[Sequence[Result]]"]]) -> None:
+        try:
+            results = await self._perform([item for items, _ in group for item in items])
+        except BaseException as error:
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(error) if isinstance(error, Exception) else future.cancel()
+            if not isinstance(error, Exception):
+                raise
+            return
+        start = 0
+        for items, future in group:
+            if not future.done():
+                future.set_result(results[start : start + len(items)])
+            start += len(items)

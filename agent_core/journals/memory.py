@@ -1,0 +1,104 @@
+"""The journal in memory, for tests and notebooks: exact semantics, nothing survives the process.
+
+The rule here: it answers as the durable ones do, refusals and repeats included; the same contract tests hold for all.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agent_core.entries import Opened
+from agent_core.errors import JournalError
+from agent_core.journals.info import SessionInfo
+from agent_core.journals.rules import Head, Span, judge, refuse_shape, taken
+from agent_core.messages import SessionId
+from agent_core.ports import Append, Claim, JournalOutcome, Record
+
+
+@dataclass(slots=True)
+class _Log:
+    owner: str
+    created_at: float
+    epoch: int = 0
+    records: list[Record] = field(default_factory=list[Record])
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        first = self.records[0].entry if self.records else None
+        return first.labels if isinstance(first, Opened) else {}
+
+
+class MemoryJournal:
+    """Implements `Journal`. `now` gives the time of a claim, in seconds since the epoch."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._logs: dict[str, _Log] = {}
+        self._blobs: dict[str, bytes] = {}
+
+    async def claim(self, session_id: SessionId, owner: str) -> Claim:
+        """See `Journal.claim`."""
+        log = self._logs.setdefault(session_id, _Log(owner=owner, created_at=self._now()))
+        log.epoch += 1
+        log.owner = owner
+        return Claim(session_id, log.epoch, tuple(log.records))
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[JournalOutcome]:
+        """See `Journal.append`. Never raises."""
+        return [self._append(append) for append in appends]
+
+    def _append(self, append: Append) -> JournalError | None:
+        if refusal := refuse_shape(append):
+            return refusal
+        log = self._logs.get(append.session_id)
+        head = Head(log.epoch, len(log.records)) if log else None
+        first = append.records[0].seq if append.records else 0
+        span = Span(append.session_id, append.epoch, first, len(append.records))
+        known = judge(head, span)
+        if isinstance(known, JournalError) or log is None:
+            return known if isinstance(known, JournalError) else None
+        for record in append.records[:known]:
+            there = log.records[record.seq - 1]
+            if (there.epoch, there.entry) != (record.epoch, record.entry):
+                return taken(span, record.seq)
+        log.records.extend(append.records[known:])
+        return None
+
+    async def read(self, session_id: SessionId, after: int = 0) -> Sequence[Record]:
+        """See `Journal.read`."""
+        log = self._logs.get(session_id)
+        return tuple(log.records[max(0, after) :]) if log else ()
+
+    async def exists(self, session_id: SessionId) -> bool:
+        """See `Journal.exists`."""
+        log = self._logs.get(session_id)
+        return bool(log and log.records)
+
+    async def session_info(self, session_id: SessionId) -> SessionInfo | None:
+        """What is known of a session; None if it was never claimed."""
+        log = self._logs.get(session_id)
+        return _info(session_id, log) if log else None
+
+    async def list_sessions(self, limit: int = 100, after: SessionId | None = None) -> Sequence[SessionInfo]:
+        """At most `limit` sessions that have a record, newest first, from after the one named on."""
+        newest = sorted(self._logs, key=lambda name: (self._logs[name].created_at, name), reverse=True)
+        if after is not None:
+            newest = newest[newest.index(after) + 1 :] if after in self._logs else []
+        found = [name for name in newest if self._logs[name].records]
+        return [_info(SessionId(name), self._logs[name]) for name in found[:limit]]
+
+    async def put_blob(self, data: bytes) -> str:
+        """Keep the bytes once and return their SHA-256 as hexadecimal digits."""
+        digest = hashlib.sha256(data).hexdigest()
+        self._blobs[digest] = data
+        return digest
+
+    async def get_blob(self, digest: str) -> bytes | None:
+        """The bytes with this hash, or None."""
+        return self._blobs.get(digest)
+
+
+def _info(session_id: SessionId, log: _Log) -> SessionInfo:
+    updated_at = log.records[-1].at if log.records else log.created_at
+    return SessionInfo(session_id, log.owner, log.epoch, len(log.records), log.created_at, updated_at, log.labels)

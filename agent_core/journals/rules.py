@@ -1,0 +1,73 @@
+"""The rules of every journal, in one place.
+
+1. A session's log has a head: its epoch (who may write) and its last sequence number. A claim raises the epoch by one.
+2. An append with another epoch than the head's is refused (Fenced), whatever it holds: a repeat too, so that an old
+   owner never goes on to do what its record announced.
+3. Records follow each other without a gap, from 1. One that would leave a gap is refused (SequenceGap).
+4. A record that is already there, with the same epoch and body, is a success and changes nothing. Another one in its
+   place is refused (SequenceGap).
+5. An append is written whole or not at all; a refused one does not touch its neighbours in the same transaction.
+"""
+
+from typing import NamedTuple
+
+from agent_core.errors import Fenced, JournalError, SequenceGap
+from agent_core.ports import Append
+
+
+class Head(NamedTuple):
+    """Where a session's log ends: `last_seq` is 0 while it is empty, `epoch` 0 before the first claim."""
+
+    epoch: int
+    last_seq: int
+
+
+class Span(NamedTuple):
+    """What an append wants to write: `length` records from sequence number `first` on."""
+
+    session_id: str
+    epoch: int
+    first: int
+    length: int
+
+
+def judge(head: Head | None, span: Span) -> int | JournalError:
+    """How many records of the span are in the log already (the rest follows it), or the refusal."""
+    if head is None:
+        return Fenced(f"Session '{span.session_id}' is not in this journal: claim it before appending to it.")
+    if span.epoch != head.epoch:
+        return Fenced(
+            f"Session '{span.session_id}' is owned in epoch {head.epoch}, this append is of epoch {span.epoch}:"
+            " drop the session here and open it again if it is wanted."
+        )
+    if span.length and span.first > head.last_seq + 1:
+        return SequenceGap(
+            f"Session '{span.session_id}' ends at record {head.last_seq}, this append begins at {span.first}:"
+            f" append from record {head.last_seq + 1} on again."
+        )
+    return min(span.length, max(0, head.last_seq + 1 - span.first))
+
+
+def taken(span: Span, seq: int) -> SequenceGap:
+    """The refusal of a span whose record `seq` stands in the log with another content or epoch."""
+    return SequenceGap(
+        f"Session '{span.session_id}' holds another record {seq} than this append:"
+        " claim the session again and go on from what it holds."
+    )
+
+
+def refuse_shape(append: Append) -> JournalError | None:
+    """The refusal of an append whose records do not belong together; None for a well-formed one."""
+    for offset, record in enumerate(append.records):
+        if record.seq != append.records[0].seq + offset or record.seq < 1:
+            return SequenceGap(
+                f"The append to session '{append.session_id}' holds record {record.seq} at place {offset}:"
+                " number its records from 1 on without a gap."
+            )
+        if record.epoch != append.epoch:
+            return JournalError(
+                f"The append to session '{append.session_id}' is of epoch {append.epoch} and its record {record.seq} of"
+                f" epoch {record.epoch}: give both the epoch that the claim returned.",
+                "bad_append",
+            )
+    return None
