@@ -98,6 +98,10 @@ format: setup ## put every file into the project's format and mend simple lint
 simulate: setup ## the whole system on a virtual clock with seeded faults (SEED=n)
 	$(PY) -m agent_core.simulation --seed $(SEED) $(ARGS)
 
+.PHONY: bench
+bench: setup ## the figures of the README (NAME=one of benchmarks/, without it the list)
+	@$(if $(NAME),$(PY) -m benchmarks.$(NAME) $(ARGS),ls benchmarks | sed -n 's/^\([a-z][a-z0-9_]*\)\.py$$/make bench NAME=\1/p')
+
 .PHONY: lock
 lock: setup ## write requirements.lock anew from pyproject.toml
 	$(PY) -m uv pip compile pyproject.toml --extra local --group dev --group weights --universal --python-version 3.11 \
