@@ -97,7 +97,9 @@ class SessionConfig(Frozen):
     def _fits_its_wire(self) -> Self:
         if self.provider == "anthropic":
             if self.temperature is not None:
-                raise ValueError("temperature: the Anthropic SDK no longer takes one; leave it out (use thinking.effort)")
+                raise ValueError(
+                    "temperature: the Anthropic SDK no longer takes one; leave it out (use thinking.effort)"
+                )
             if self.wire not in (None, "messages"):
                 raise ValueError(f"wire: anthropic speaks only 'messages', not '{self.wire}'")
         elif self.provider == "openai" and self.wire == "messages":

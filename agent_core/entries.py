@@ -17,13 +17,12 @@ from agent_core.overlays import Overlay
 from agent_core.payloads import Delta, ToLLMPayload, When
 from agent_core.tools.definition import ToolDefinition
 
-Outcome = Literal[
-    "completed", "max_tokens", "refused", "context_exceeded", "max_steps", "failed", "interrupted"
-]
+Outcome = Literal["completed", "max_tokens", "refused", "context_exceeded", "max_steps", "failed", "interrupted"]
 ToolOutcome = Literal[
     "ok",
     "unknown_tool",
     "bad_input",
+    "too_large",
     "exception",
     "timeout",
     "killed",

@@ -90,6 +90,10 @@ class ToolError(RayconteurError):
     boundary = "tool"
 
 
+class ToolUnavailable(ToolError):
+    """A tool's code is missing where it should run, or is no longer what the session was opened with."""
+
+
 class JournalError(RayconteurError):
     """The durable log refused or could not be reached."""
 

@@ -27,14 +27,4 @@ class Dropped(Frozen):
     message_ids: tuple[str, ...]
 
 
-class Summary(Frozen):
-    """The messages from `first_id` to `last_id` are shown as one summary, marked here and never by its text."""
-
-    kind: Literal["summary"] = "summary"
-    first_id: str
-    last_id: str
-    digest: str
-    text: str
-
-
-Overlay = Annotated[ShortenedResult | Dropped | Summary, Field(discriminator="kind")]
+Overlay = Annotated[ShortenedResult | Dropped, Field(discriminator="kind")]

@@ -113,11 +113,7 @@ class Restarted(Frozen):
     from_seq: int
 
 
-SessionState = Literal[
-    "idle", "running", "awaiting_tools", "awaiting_permit", "compacting", "closed"
-]
+SessionState = Literal["idle", "running", "awaiting_tools", "awaiting_permit", "compacting", "closed"]
 
-Delta = (
-    StreamStart | TextChunk | ThinkingChunk | ToolInputDelta | TokenUpdate | Retrying | StatusChanged | Restarted
-)
+Delta = StreamStart | TextChunk | ThinkingChunk | ToolInputDelta | TokenUpdate | Retrying | StatusChanged | Restarted
 StatusChanged.model_rebuild()

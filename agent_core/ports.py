@@ -16,7 +16,6 @@ from agent_core.errors import RayconteurError
 from agent_core.messages import Message, SessionId, StopReason, TurnId, Usage
 from agent_core.tools.definition import ToolDefinition
 
-
 # --- Model ---------------------------------------------------------------------------------------------------------
 
 

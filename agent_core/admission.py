@@ -1,0 +1,58 @@
+"""Whether an input may be taken at all: refusals, each with what to do instead.
+
+The rule here: these are checks alone. They raise before anything is recorded, so a refusal changes nothing.
+"""
+
+from agent_core.content import TextBlock
+from agent_core.conversation import Conversation
+from agent_core.entries import Settings
+from agent_core.errors import ConfigError, SessionBusy, SessionError, ToolError
+from agent_core.inputs import Submit
+from agent_core.messages import TurnId
+from agent_core.payloads import ToolResults, UserInput
+
+
+def check_message(conversation: Conversation, submit: Submit, payload: UserInput) -> None:
+    """Raises ConfigError for an empty message or a turn id that was used, SessionBusy if the caller wants to be refused."""
+    if not any(not isinstance(block, TextBlock) or block.text.strip() for block in payload.content):
+        raise ConfigError("The message is empty. Send some text or an image.")
+    if payload.turn_id is not None and payload.turn_id in conversation.turns:
+        raise ConfigError(f"Turn '{payload.turn_id}' exists already. Leave turn_id out to be given a new one.")
+    if submit.when == "reject" and (conversation.open or conversation.queue):
+        raise SessionBusy(
+            "A turn is open. Wait for its end, or send with when='after', 'next_step' or 'interrupt'.", "busy"
+        )
+
+
+def check_results(conversation: Conversation, payload: ToolResults) -> None:
+    """Raises ToolError for a result of a call that this session never made, or that is not external."""
+    if not payload.results:
+        raise ConfigError("There are no results. Send at least one.")
+    batch = conversation.open.batch if conversation.open else None
+    waiting = {call.id for call in batch.calls if call.external} if batch else set[str]()
+    for result in payload.results:
+        if result.tool_use_id not in waiting and result.tool_use_id not in conversation.tool_use_ids:
+            raise ToolError(
+                f"No call '{result.tool_use_id}' is known here. Send the tool_use_id of the ToolBatch.", "unknown_call"
+            )
+        if batch and result.tool_use_id not in waiting and any(call.id == result.tool_use_id for call in batch.calls):
+            raise ToolError(
+                f"The call '{result.tool_use_id}' is run by an executor; only external tools are answered from outside.",
+                "not_external",
+            )
+
+
+def check_retry(conversation: Conversation) -> TurnId:
+    """The turn to open again. Raises SessionError if there is none."""
+    if conversation.open is not None:
+        raise SessionError(f"Turn '{conversation.open.turn_id}' is open; only a failed turn can be retried.", "busy")
+    if conversation.last_turn is None or conversation.last_turn[1] != "failed":
+        raise SessionError("The last turn did not fail; there is nothing to retry.", "nothing_to_retry")
+    return conversation.last_turn[0]
+
+
+def check_settings(settings: Settings) -> None:
+    """Raises ConfigError for two tools of one name."""
+    names = [tool.name for tool in settings.tools or ()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"tools: '{twice[0]}' is defined twice. Give each tool a name of its own.")

@@ -1,0 +1,311 @@
+"""The inside of a turn: asking the model, gathering its answer, settling its tool calls, ending.
+
+The rule here: at every moment the history is such that the next request is valid. A call enters it together with the promise
+of a result (its ToolBatch, in the same append), and whatever ends the turn gives the open calls a result first.
+"""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from agent_core import commands as out
+from agent_core.accumulator import Accumulator
+from agent_core.calls import Calls
+from agent_core.compaction.last_resort import plan_last_resort
+from agent_core.compaction.threshold import ThresholdCompactor
+from agent_core.config import SessionConfig
+from agent_core.content import AssistantBlock, ToolUseBlock
+from agent_core.conversation import OpenTurn
+from agent_core.entries import Compacted, Complete, Error, Outcome, TurnEnded
+from agent_core.errors import ErrorInfo, ProviderError
+from agent_core.messages import AssistantMessage, StopReason, TurnId
+from agent_core.payloads import (
+    InterruptMode,
+    Retrying,
+    StatusChanged,
+    StreamStart,
+    TextChunk,
+    ThinkingChunk,
+    TokenUpdate,
+    ToolInputDelta,
+    ToolResults,
+)
+from agent_core.ports import (
+    ModelEvent,
+    ModelRequest,
+    PermitWait,
+    ResponseStarted,
+    ResponseStopped,
+    RetryScheduled,
+    TextDelta,
+    ThinkingDelta,
+    ToolReport,
+    ToolUseDelta,
+    UsageUpdate,
+)
+from agent_core.recorder import Recorder
+from agent_core.status import CompactResult
+
+_CUT: dict[StopReason, Outcome] = {
+    "max_tokens": "max_tokens",
+    "refusal": "refused",
+    "context_exceeded": "context_exceeded",
+}
+
+
+class Answering:
+    """What happens between a turn's start and its end."""
+
+    def __init__(self, recorder: Recorder, limit_of: Callable[[SessionConfig], int]) -> None:
+        self._recorder = recorder
+        self._conversation = recorder.conversation
+        self._limit_of = limit_of
+        self._learned_limit: int | None = None
+        self._calls = Calls(recorder)
+        self._call = 0
+        self._accumulator: Accumulator | None = None
+        self._started_at = 0.0
+        self._compacted_for: int | None = None
+        self.awaiting_permit = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether a model call is under way."""
+        return self._accumulator is not None
+
+    @property
+    def only_external(self) -> bool:
+        """Whether the turn waits for nothing but results from outside."""
+        return not self.busy and self._calls.only_external
+
+    @property
+    def context_limit(self) -> int:
+        """The window in tokens: configured or known, or less if an overflow taught so."""
+        limit = self._limit_of(self._conversation.config)
+        return min(limit, self._learned_limit) if self._learned_limit else limit
+
+    def check_model(self, model: str | None) -> None:
+        """Raises ConfigError if the model has no known window."""
+        if model is not None:
+            fields = self._conversation.config.model_dump(exclude={"model"})
+            self._limit_of(SessionConfig.of(model=model, **fields))
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def next_step(self) -> None:
+        """Ask the model, unless the turn has used up its steps."""
+        turn = self._turn()
+        if turn.steps >= self._conversation.config.max_steps:
+            return self.end("max_steps")
+        self._compact_if_due()
+        self._ask()
+
+    def _ask(self) -> None:
+        conversation = self._conversation
+        self._call += 1
+        self._accumulator = Accumulator(conversation.config.provider)
+        self._started_at = self._recorder.now
+        request = ModelRequest(
+            config=conversation.config,
+            messages=tuple(conversation.view.shown),
+            session_id=conversation.session_id,
+            turn_id=self._turn().turn_id,
+            system=conversation.config.system_prompt,
+            tools=tuple(conversation.tools.values()),
+            max_tokens=conversation.config.max_tokens,
+            estimate=conversation.context_used,
+        )
+        self._recorder.do(out.CallModel(self._call, request))
+
+    # --- the answer ---------------------------------------------------------------------------------------------------
+
+    def on_event(self, call: int, event: ModelEvent) -> None:
+        """Take in what the model tells; late events of an earlier call are ignored."""
+        accumulator = self._accumulator
+        if accumulator is None or call != self._call:
+            return
+        turn_id, emit = self._turn().turn_id, self._recorder.emit
+        match event:
+            case TextDelta():
+                accumulator.add(event)
+                emit(TextChunk(turn_id=turn_id, index=event.index, text=event.text))
+            case ThinkingDelta():
+                accumulator.add(event)
+                if event.text:
+                    emit(ThinkingChunk(turn_id=turn_id, index=event.index, text=event.text))
+            case ToolUseDelta():
+                accumulator.add(event)
+                emit(
+                    ToolInputDelta(
+                        turn_id=turn_id, index=event.index, text=event.text, tool_use_id=event.id, name=event.name
+                    )
+                )
+            case UsageUpdate():
+                accumulator.usage = event.usage
+                emit(TokenUpdate(turn_id=turn_id, usage=event.usage))
+            case ResponseStarted():
+                accumulator.provider_message_id, accumulator.model = event.message_id, event.model
+                emit(StreamStart(turn_id=turn_id, message_id=event.message_id, model=event.model))
+            case ResponseStopped():
+                self._finish(accumulator, event.stop_reason)
+            case RetryScheduled():
+                emit(Retrying(turn_id=turn_id, attempt=event.attempt, delay=event.delay, error=event.error.info()))
+            case PermitWait():
+                self.awaiting_permit = event.waiting
+                emit(StatusChanged(turn_id=turn_id, state="awaiting_permit" if event.waiting else "running"))
+            case _:
+                assert_never(event)
+
+    def _finish(self, accumulator: Accumulator, stop_reason: StopReason) -> None:
+        self._accumulator = None
+        content = accumulator.blocks(self._conversation.tool_use_ids)
+        message = self._message(accumulator, content, stop_reason)
+        self._recorder.record(Complete(turn_id=message.turn_id, message=message, stop_reason=stop_reason))
+        asked = [block for block in content if isinstance(block, ToolUseBlock)]
+        if stop_reason in _CUT:
+            self._calls.refuse(message, asked, f"Not run: the answer was cut short ({stop_reason}).")
+            self.end(_CUT[stop_reason])
+        elif asked and self._turn().steps >= self._conversation.config.max_steps:
+            self._calls.refuse(message, asked, "Not run: the turn has used up its steps.")
+            self.end("max_steps")
+        elif asked:
+            self._calls.start(message, asked)
+
+    def _message(
+        self, accumulator: Accumulator, content: tuple[AssistantBlock, ...], stop_reason: StopReason
+    ) -> AssistantMessage:
+        conversation = self._conversation
+        return AssistantMessage(
+            id=conversation.message_id(self._recorder.next_seq),
+            session_id=conversation.session_id,
+            turn_id=self._turn().turn_id,
+            parent_id=conversation.parent_id,
+            created_at=self._started_at,
+            completed_at=self._recorder.now,
+            provider=conversation.config.provider,
+            model=accumulator.model or conversation.config.model_name,
+            provider_message_id=accumulator.provider_message_id,
+            usage=accumulator.usage,
+            finish_reason=stop_reason,
+            content=content,
+        )
+
+    def on_failure(self, call: int, error: ProviderError) -> None:
+        """The model call failed for good: shrink and ask once more if it was too long, else fail the turn."""
+        accumulator = self._accumulator
+        if accumulator is None or call != self._call:
+            return None
+        self._accumulator, self.awaiting_permit = None, False
+        if error.kind == "context_too_long" and self._shrink(error.context_limit):
+            return self._ask()
+        turn_id, info = self._turn().turn_id, error.info()
+        self._recorder.record(Error(turn_id=turn_id, error=info, partial=accumulator.text()))
+        self.end("failed", info)
+
+    # --- tools ----------------------------------------------------------------------------------------------------------
+
+    def on_report(self, report: ToolReport) -> None:
+        """Settle a call; a report of a call that is not open is ignored."""
+        self._calls.settle(report)
+
+    def on_external(self, payload: ToolResults) -> TurnId:
+        """Settle external calls. Results that are there already change nothing."""
+        return self._calls.settle_external(payload)
+
+    # --- ends -----------------------------------------------------------------------------------------------------------
+
+    def end(self, outcome: Outcome, error: ErrorInfo | None = None) -> None:
+        """End the turn."""
+        self._compacted_for = None
+        self._recorder.record(TurnEnded(turn_id=self._turn().turn_id, outcome=outcome, error=error))
+
+    def interrupt(self, mode: InterruptMode) -> None:
+        """End the open turn now, keeping what it has or not."""
+        turn_id, accumulator = self._turn().turn_id, self._accumulator
+        if accumulator is not None:
+            self._recorder.do(out.CancelModel(self._call))
+            self._accumulator, self.awaiting_permit = None, False
+        self._calls.cancel()
+        if mode == "discard":
+            self._recorder.record(TurnEnded(turn_id=turn_id, outcome="interrupted", discarded=True))
+            return
+        if accumulator is not None and (kept := accumulator.partial()):
+            message = self._message(accumulator, kept, "interrupted")
+            self._recorder.record(Complete(turn_id=turn_id, message=message, stop_reason="interrupted"))
+        self._calls.abandon()
+        self.end("interrupted")
+
+    def recover(self) -> None:
+        """Take up an open turn that another owner left."""
+        self._calls.recover()
+
+    # --- compaction -------------------------------------------------------------------------------------------------------
+
+    @property
+    def _usable(self) -> int:
+        limit = self.context_limit
+        return max(limit - self._conversation.config.max_tokens, limit // 2)
+
+    def _compact_if_due(self) -> None:
+        config = self._conversation.config
+        if config.compaction is None:
+            return
+        compactor = ThresholdCompactor(config.compaction, config.provider)
+        if compactor.due(self._conversation.context_used, self._usable):
+            self._threshold(compactor)
+
+    def _threshold(self, compactor: ThresholdCompactor) -> CompactResult:
+        conversation = self._conversation
+        before, messages = conversation.context_used, len(conversation.view.shown)
+        plan = compactor.plan(conversation.view)
+        turns = len({message.turn_id for message in conversation.view.shown})
+        if plan.overlays:
+            after = max(before - plan.saved, 0)
+            self._recorder.record(
+                Compacted(strategy="threshold", overlays=plan.overlays, tokens_before=before, tokens_after=after)
+            )
+        return CompactResult(
+            compacted=bool(plan.overlays),
+            strategy="threshold",
+            reason="" if plan.overlays else "nothing to compact: no old tool result is left to shorten",
+            messages_before=messages,
+            messages_after=len(conversation.view.shown),
+            turns_compacted=plan.turns,
+            turns_kept=turns - plan.turns,
+            results_summarized=plan.summarized,
+            results_redacted=plan.redacted,
+            tokens_before=before,
+            tokens_after=conversation.context_used,
+        )
+
+    def compact_now(self) -> CompactResult:
+        """Compact whatever the marks say, and tell what came of it."""
+        config = self._conversation.config
+        if config.compaction is None:
+            return CompactResult(compacted=False, error="No compactor configured", reason="no compactor configured")
+        return self._threshold(ThresholdCompactor(config.compaction, config.provider))
+
+    def _shrink(self, named_limit: int | None) -> bool:
+        """The last resort, once a step. Limits are learned downwards only."""
+        step = self._turn().steps
+        if self._compacted_for == step:
+            return False
+        self._compacted_for = step
+        if named_limit and named_limit < self.context_limit:
+            self._learned_limit = named_limit
+        conversation = self._conversation
+        target = int(self._usable * 0.8)
+        overlays, saved = plan_last_resort(conversation.view, conversation.config.provider, target)
+        if not overlays:
+            return False
+        before = max(conversation.context_used, conversation.view.tokens(conversation.config.provider))
+        self._recorder.record(
+            Compacted(
+                strategy="last_resort", overlays=overlays, tokens_before=before, tokens_after=max(before - saved, 0)
+            )
+        )
+        return True
+
+    def _turn(self) -> OpenTurn:
+        turn = self._conversation.open
+        assert turn is not None, "no turn is open"
+        return turn

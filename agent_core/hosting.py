@@ -1,0 +1,77 @@
+"""The host: every live session of one process, activated when asked for.
+
+The rule here: one shell a session, however many ask at once. A shell that is lost (another owner claimed its session) is
+forgotten, and the next who asks claims it anew.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from agent_core import inputs
+from agent_core.entries import Opened
+from agent_core.errors import RayconteurError, SessionError
+from agent_core.messages import SessionId
+from agent_core.session import Ports, Shell
+
+
+class SessionHost:
+    """Opens, keeps and drops the sessions of this process."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+        self._shells: dict[SessionId, Shell] = {}
+        self._opening: dict[SessionId, asyncio.Task[Shell]] = {}
+
+    def find(self, session_id: SessionId) -> Shell | None:
+        """The live shell, if the session is active here."""
+        return self._shells.get(session_id)
+
+    @property
+    def active(self) -> Sequence[SessionId]:
+        """The sessions that are live here."""
+        return tuple(self._shells)
+
+    async def open(self, session_id: SessionId, opened: Opened | None = None) -> Shell:
+        """The live shell: as it is, read from the journal, or new as `opened` says.
+
+        Raises SessionError if there is no such session and `opened` is None, ConfigError if its model has no known window.
+        """
+        shell = self._shells.get(session_id)
+        if shell is not None and not shell.is_shutdown:
+            return shell
+        task = self._opening.get(session_id)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._activate(session_id, opened))
+            self._opening[session_id] = task
+            task.add_done_callback(lambda _: self._opening.pop(session_id, None))
+        return await asyncio.shield(task)
+
+    async def _activate(self, session_id: SessionId, opened: Opened | None) -> Shell:
+        if opened is not None:
+            self.ports.limit_of(opened.config)
+        elif not await self.ports.journal.exists(session_id):
+            raise SessionError(f"There is no session '{session_id}'. Give a model to make it.", "unknown_session")
+        claim = await self.ports.journal.claim(session_id, self.ports.owner)
+        shell = Shell(claim, self.ports, self._forget)
+        self._shells[session_id] = shell
+        if claim.records:
+            await shell.perform(inputs.Recover())
+        elif opened is not None:
+            await shell.perform(inputs.Open(opened))
+        return shell
+
+    def _forget(self, shell: Shell) -> None:
+        if self._shells.get(shell.id) is shell:
+            del self._shells[shell.id]
+
+    def release(self, session_id: SessionId) -> None:
+        """Let go of a session that was shut down."""
+        shell = self._shells.get(session_id)
+        if shell is not None and shell.is_shutdown:
+            del self._shells[session_id]
+
+    def drop_all(self, error: RayconteurError) -> None:
+        """Let go of every session as it is: open turns resume when somebody opens them again."""
+        for shell in tuple(self._shells.values()):
+            shell.drop(error)
+        self._shells.clear()

@@ -1,0 +1,108 @@
+"""What the turn machine is told. `commands.py` mirrors this file with what it answers.
+
+The rule here: an input is something that has happened or that somebody wants; it carries no decision.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent_core.entries import Opened, Settings
+from agent_core.errors import ProviderError
+from agent_core.payloads import InterruptMode, ToLLMPayload, When
+from agent_core.ports import ModelEvent, ToolReport
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """The session is new: make it."""
+
+    opened: Opened
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """The session was read from its journal by a new owner: go on where the last one was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Somebody sends a message or the results of external calls."""
+
+    payload: ToLLMPayload
+    when: When = "after"
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FromModel:
+    """The model call number `call` has something to tell."""
+
+    call: int
+    event: ModelEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailed:
+    """The model call number `call` came to nothing."""
+
+    call: int
+    error: ProviderError
+
+
+@dataclass(frozen=True, slots=True)
+class FromTool:
+    """A tool call has ended."""
+
+    report: ToolReport
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """End the open turn now."""
+
+    mode: InterruptMode = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Open the failed last turn again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Empty the conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Change settings from the next request on."""
+
+    changes: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Compact:
+    """Compact now, whatever the marks say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Take no more; finish the open turn (`finish`) or cancel it (`cancel`)."""
+
+    how: Literal["finish", "cancel"] = "finish"
+
+
+Input = (
+    Open
+    | Recover
+    | Submit
+    | FromModel
+    | ModelFailed
+    | FromTool
+    | Interrupt
+    | Retry
+    | Clear
+    | Configure
+    | Compact
+    | Shutdown
+)

@@ -1,0 +1,122 @@
+"""`LocalSession`: the `Session` protocol over a live shell in this process.
+
+The rule here: it adds no behaviour, only the words that callers use. Agent code cannot tell it from a session on a cluster.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+from agent_core import inputs
+from agent_core.cursor import Cursor, Event
+from agent_core.entries import FromLLMPayload, Settings, TurnEnded
+from agent_core.messages import Message, SessionId, TurnId
+from agent_core.payloads import InterruptMode, When
+from agent_core.ports import Journal
+from agent_core.session import Shell
+from agent_core.session_protocol import Input
+from agent_core.status import CompactResult, SessionStatus
+from agent_core.stream import Subscription
+from agent_core.submission import answer_of, payload_of
+from agent_core.tools.definition import ToolDefinition
+
+
+class LocalSession:
+    """A session of this process."""
+
+    def __init__(self, shell: Shell, journal: Journal) -> None:
+        self._shell, self._journal = shell, journal
+
+    @property
+    def id(self) -> SessionId:
+        return self._shell.id
+
+    @property
+    def is_shutdown(self) -> bool:
+        return self._shell.is_shutdown
+
+    async def send(
+        self, message: Input, *, when: When = "after", key: str | None = None
+    ) -> AsyncIterator[FromLLMPayload]:
+        subscription = self._subscribe(None)
+        try:
+            turn_id = await self.submit(message, when=when, key=key)
+            async for event in subscription:
+                payload = event.payload
+                if getattr(payload, "turn_id", None) == turn_id:
+                    yield payload
+                    if isinstance(payload, TurnEnded):
+                        return
+        finally:
+            subscription.close()
+
+    async def submit(self, message: Input, *, when: When = "after", key: str | None = None) -> TurnId:
+        return await self._shell.submit(inputs.Submit(payload_of(message), when, key))
+
+    async def ask(self, message: Input, *, when: When = "after", key: str | None = None) -> str:
+        turn_id = await self.submit(message, when=when, key=key)
+        return answer_of(await self._shell.result(turn_id))
+
+    async def events(self, after: Cursor | None = None) -> AsyncIterator[Event]:
+        subscription = self._subscribe(after)
+        try:
+            async for event in subscription:
+                yield event
+        finally:
+            subscription.close()
+
+    def _subscribe(self, after: Cursor | None) -> Subscription:
+        return Subscription(self._shell.stream, lambda seq: self._journal.read(self.id, seq), after)
+
+    async def interrupt(self, mode: InterruptMode = "keep") -> bool:
+        return (await self._shell.perform(inputs.Interrupt(mode))).turn_id is not None
+
+    async def retry(self) -> TurnId:
+        return (await self._shell.perform(inputs.Retry())).turn_id or TurnId("")
+
+    async def status(self) -> SessionStatus:
+        return self._shell.status()
+
+    async def history(self, *, full: bool = False) -> Sequence[Message]:
+        conversation = self._shell.conversation
+        return tuple(conversation.messages if full else conversation.view.shown)
+
+    async def clear(self) -> None:
+        await self._shell.perform(inputs.Clear())
+
+    async def system_prompt(self) -> str | None:
+        return self._shell.conversation.config.system_prompt
+
+    async def set_system_prompt(self, prompt: str) -> None:
+        await self.configure(Settings(system_prompt=prompt))
+
+    async def clear_system_prompt(self) -> None:
+        await self.configure(Settings(clear=("system_prompt",)))
+
+    async def max_tokens(self) -> int:
+        return self._shell.conversation.config.max_tokens
+
+    async def set_max_tokens(self, max_tokens: int) -> None:
+        await self.configure(Settings(max_tokens=max_tokens))
+
+    async def tools(self) -> Sequence[ToolDefinition]:
+        return tuple(self._shell.conversation.tools.values())
+
+    async def set_tools(self, tools: Sequence[ToolDefinition]) -> None:
+        await self.configure(Settings(tools=tuple(tools)))
+
+    async def clear_tools(self) -> None:
+        await self.configure(Settings(clear=("tools",)))
+
+    async def set_model(self, model: str) -> None:
+        await self.configure(Settings(model=model))
+
+    async def configure(self, changes: Settings) -> None:
+        """Change several settings at once."""
+        await self._shell.perform(inputs.Configure(changes))
+
+    async def compact(self) -> CompactResult:
+        answer = await self._shell.perform(inputs.Compact())
+        return answer.compacted or CompactResult(compacted=False)
+
+    async def shutdown(self, *, graceful: bool = True) -> None:
+        await self._shell.perform(inputs.Shutdown("finish" if graceful else "cancel"))
+        await self._shell.wait_closed()

@@ -1,0 +1,86 @@
+"""The outbox: what leaves a session, in order, each thing only when the entries before it are durable.
+
+The rule here: one append of a session is under way at a time, and it carries everything that was decided meanwhile. A refused
+append loses the session: nothing that waited behind it ever leaves.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from agent_core.errors import RayconteurError
+from agent_core.messages import SessionId
+from agent_core.ports import Append, Journal, Record
+
+Action = Callable[[], None]
+
+
+class Outbox:
+    """Writes records and releases what waits for them. `on_lost` hears of the append that was refused."""
+
+    __slots__ = ("_actions", "_epoch", "_journal", "_lost", "_on_lost", "_records", "_session_id", "_task", "_written")
+
+    def __init__(
+        self, session_id: SessionId, epoch: int, journal: Journal, on_lost: Callable[[RayconteurError], None]
+    ) -> None:
+        self._session_id, self._epoch, self._journal, self._on_lost = session_id, epoch, journal, on_lost
+        self._records: list[Record] = []
+        self._actions: deque[tuple[int, Action]] = deque()
+        self._written = 0
+        self._task: asyncio.Task[None] | None = None
+        self._lost: RayconteurError | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits: whatever comes now may leave at once."""
+        return not self._actions and not self._records
+
+    def write(self, record: Record, action: Action) -> None:
+        """Make the record durable, then do `action`."""
+        self._records.append(record)
+        self._written = record.seq
+        self._actions.append((record.seq, action))
+        if self._task is None and self._lost is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def then(self, action: Action) -> None:
+        """Do `action` once everything written so far is durable, and after every action before it."""
+        if self.empty and self._task is None:
+            action()
+        else:
+            self._actions.append((self._written, action))
+
+    async def settled(self) -> None:
+        """Wait until everything so far has left. Raises what lost the session."""
+        if self._lost is not None:
+            raise self._lost
+        if self.empty and self._task is None:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._actions.append((self._written, lambda: done.done() or done.set_result(None)))
+        task = self._task
+        while not done.done():
+            if task is not None:
+                await asyncio.wait([done, task], return_when=asyncio.FIRST_COMPLETED)
+            if self._lost is not None:
+                raise self._lost
+            task = self._task
+
+    async def _run(self) -> None:
+        try:
+            while self._records:
+                records, self._records = self._records, []
+                (refusal,) = await self._journal.append([Append(self._session_id, self._epoch, records)])
+                if refusal is not None:
+                    raise refusal
+                self._release(records[-1].seq)
+        except RayconteurError as error:
+            self._lost = error
+            self._actions.clear()
+            self._on_lost(error)
+        finally:
+            self._task = None
+
+    def _release(self, durable: int) -> None:
+        while self._actions and self._actions[0][0] <= durable:
+            self._actions.popleft()[1]()

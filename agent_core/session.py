@@ -1,0 +1,273 @@
+"""The shell of a session: performs what the machine decides, through ports. `LocalSession` is the `Session` of this process.
+
+The rule here: accepted means durable. Commands are performed in order, and what leaves the session (events, answers, tool
+calls) waits in the outbox until the entries before it are in the journal; a model call alone does not wait.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import assert_never
+
+from agent_core import commands as out
+from agent_core import inputs
+from agent_core.config import SessionConfig
+from agent_core.conversation import Conversation
+from agent_core.entries import Entry, TurnEnded
+from agent_core.errors import ProviderError, RayconteurError, SessionClosed
+from agent_core.messages import SessionId, TurnId
+from agent_core.outbox import Outbox
+from agent_core.payloads import Delta
+from agent_core.ports import Claim, Clock, Journal, Model, ModelRequest, Record, ToolExecutor, ToolReport
+from agent_core.status import SessionStatus
+from agent_core.stream import EventStream
+from agent_core.submission import TurnResult
+from agent_core.turn import Machine
+
+MAILBOX = 32
+log = logging.getLogger("rayconteur.session")
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the sessions of one process perform their commands with.
+
+    `limit_of` gives a model's context window in tokens, or raises ConfigError. `owner` names the process in the journal.
+    """
+
+    model: Model
+    tools: ToolExecutor
+    journal: Journal
+    clock: Clock
+    limit_of: Callable[[SessionConfig], int]
+    owner: str = "local"
+    node: str = ""
+
+
+class Shell:
+    """One live session. Everything here runs on one event loop; only `status` may be read from another thread."""
+
+    def __init__(self, claim: Claim, ports: Ports, on_lost: Callable[["Shell"], None]) -> None:
+        conversation = Conversation(claim.session_id)
+        for record in claim.records:
+            conversation.apply(record)
+        self._ports = ports
+        self._conversation = conversation
+        self._machine = Machine(conversation, claim.epoch, ports.limit_of)
+        self._outbox = Outbox(claim.session_id, claim.epoch, ports.journal, self._lose)
+        self.stream = EventStream(claim.epoch, conversation.last_seq)
+        self.epoch = claim.epoch
+        self._on_lost = on_lost
+        self._model_task: asyncio.Task[None] | None = None
+        self._waiting_ends: dict[TurnId, list[asyncio.Future[TurnResult]]] = {}
+        self._room: deque[asyncio.Future[None]] = deque()
+        self._closed = asyncio.Event()
+        self.lost: RayconteurError | None = None
+
+    @property
+    def id(self) -> SessionId:
+        return self._conversation.session_id
+
+    @property
+    def conversation(self) -> Conversation:
+        """The state, for reading only."""
+        return self._conversation
+
+    @property
+    def is_shutdown(self) -> bool:
+        return self._machine.state == "closed" or self.lost is not None
+
+    # --- inputs ---------------------------------------------------------------------------------------------------------
+
+    async def perform(self, given: inputs.Input) -> out.Answer:
+        """Have the machine take an input; the answer is durable. Raises the machine's refusal, or what lost the session."""
+        answer = self.feed(given)
+        await self._outbox.settled()
+        return answer
+
+    async def submit(self, given: inputs.Submit) -> TurnId:
+        """As `perform`, waiting first while the mailbox is full."""
+        while self._is_full(given):
+            room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._room.append(room)
+            await room
+        answer = await self.perform(given)
+        return answer.turn_id or TurnId("")
+
+    def _is_full(self, given: inputs.Submit) -> bool:
+        conversation = self._conversation
+        waiting = len(conversation.queue) + len(conversation.steers)
+        known = given.key is not None and given.key in conversation.keys
+        return waiting >= MAILBOX and given.payload.kind == "user_message" and not known and not self.is_shutdown
+
+    def feed(self, given: inputs.Input) -> out.Answer:
+        """Have the machine take an input and perform its commands now. Raises the machine's refusal."""
+        if self.lost is not None:
+            raise self.lost
+        answer, refusal = out.Answer(), None
+        for command in self._machine.handle(given, self._ports.clock.now()):
+            match command:
+                case out.Emit():
+                    self._emit(command.delta)
+                case out.Journal():
+                    self._write(command.record)
+                case out.CallModel():
+                    self._start_model(command.call, command.request)
+                case out.RunTools():
+                    self._outbox.then(lambda run=command: self._ports.tools.dispatch(run.invocations, self._report))
+                case out.CancelModel():
+                    self._cancel_model()
+                case out.CancelTools():
+                    self._outbox.then(lambda cancel=command: self._ports.tools.cancel(cancel.keys))
+                case out.Answer():
+                    answer = command
+                case out.Refuse():
+                    refusal = command.error
+                case _:
+                    assert_never(command)
+        self._wake_senders()
+        if refusal is not None:
+            raise refusal
+        return answer
+
+    # --- what leaves ------------------------------------------------------------------------------------------------------
+
+    def _emit(self, delta: Delta) -> None:
+        if self._outbox.empty:
+            self.stream.delta(delta)
+        else:
+            self._outbox.then(lambda: self.stream.delta(delta))
+
+    def _write(self, record: Record) -> None:
+        self._outbox.write(record, lambda: self._left(record))
+
+    def _left(self, record: Record) -> None:
+        self.stream.fact(record)
+        entry: Entry = record.entry
+        if isinstance(entry, TurnEnded):
+            for future in self._waiting_ends.pop(entry.turn_id, ()):
+                if not future.done():
+                    future.set_result(self._result(entry))
+        elif entry.kind == "closed":
+            self._close()
+
+    def _close(self) -> None:
+        self._closed.set()
+        self.stream.close()
+        self._fail_waiters(SessionClosed(f"Session '{self.id}' was shut down before the turn ended.", "closed"))
+
+    # --- the model --------------------------------------------------------------------------------------------------------
+
+    def _start_model(self, call: int, request: ModelRequest) -> None:
+        self._model_task = asyncio.get_running_loop().create_task(self._run_model(call, request))
+
+    async def _run_model(self, call: int, request: ModelRequest) -> None:
+        failure = ProviderError("The answer ended before it was whole. Try again.", "cut_short")
+        try:
+            async with aclosing(self._ports.model.stream(request)) as events:  # type: ignore[type-var]
+                async for event in events:
+                    self.feed(inputs.FromModel(call, event))
+        except ProviderError as error:
+            failure = error
+        except RayconteurError as error:
+            failure = ProviderError(error.message, "bad_request")
+        if self.lost is None:
+            self.feed(inputs.ModelFailed(call, failure))
+
+    def _cancel_model(self) -> None:
+        if self._model_task is not None:
+            self._model_task.cancel()
+            self._model_task = None
+
+    def _report(self, report: ToolReport) -> None:
+        if self.lost is None:
+            self.feed(inputs.FromTool(report))
+
+    # --- waiting ----------------------------------------------------------------------------------------------------------
+
+    async def result(self, turn_id: TurnId) -> TurnResult:
+        """Wait for the turn's end. Raises SessionClosed if the session is shut down before."""
+        if self.lost is not None:
+            raise self.lost
+        ended = self._conversation.turns.get(turn_id)
+        if ended is not None:
+            await self._outbox.settled()
+            return self._result(ended)
+        future: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
+        self._waiting_ends.setdefault(turn_id, []).append(future)
+        return await future
+
+    def _result(self, ended: TurnEnded) -> TurnResult:
+        return TurnResult(
+            turn_id=ended.turn_id,
+            outcome=ended.outcome,
+            text=self._conversation.final_text(ended.turn_id),
+            error=ended.error,
+        )
+
+    async def wait_closed(self) -> None:
+        """Wait until the session is shut down or lost."""
+        await self._closed.wait()
+
+    def _wake_senders(self) -> None:
+        while self._room and len(self._conversation.queue) + len(self._conversation.steers) < MAILBOX:
+            room = self._room.popleft()
+            if not room.done():
+                room.set_result(None)
+                return
+
+    def status(self) -> SessionStatus:
+        """A snapshot. Reads only values that are replaced whole, so that another thread may ask while this one is stuck."""
+        conversation, machine = self._conversation, self._machine
+        turn, limit, used = conversation.open, machine.context_limit, conversation.context_used
+        return SessionStatus(
+            session_id=self.id,
+            model=conversation.config.model,
+            created_at=conversation.created_at,
+            state=machine.state,
+            turn_id=turn.turn_id if turn else None,
+            messages=len(conversation.view.shown),
+            queued=len(conversation.queue),
+            context_used=used,
+            context_limit=limit,
+            utilization=round(100.0 * used / limit, 2) if limit else 0.0,
+            usage=conversation.usage,
+            epoch=self.epoch,
+            last_seq=conversation.last_seq,
+            node=self._ports.node,
+            actor=self._ports.owner,
+            compactions=conversation.compactions,
+        )
+
+    # --- the end ----------------------------------------------------------------------------------------------------------
+
+    def drop(self, error: RayconteurError) -> None:
+        """Let go of the session as it is: nothing more is written, its work is cancelled, whoever waits gets `error`."""
+        if self.lost is not None:
+            return
+        self.lost = error
+        self._cancel_model()
+        turn = self._conversation.open
+        if turn is not None and turn.batch is not None:
+            self._ports.tools.cancel([f"{self.id}/{call}" for call in turn.unsettled])
+        self._closed.set()
+        self.stream.close()
+        self._fail_waiters(error)
+
+    def _lose(self, error: RayconteurError) -> None:
+        log.warning("session %s: lost: %s", self.id, error)
+        self.drop(error)
+        self._on_lost(self)
+
+    def _fail_waiters(self, error: RayconteurError) -> None:
+        waiting, self._waiting_ends = self._waiting_ends, {}
+        for future in (future for futures in waiting.values() for future in futures):
+            if not future.done():
+                future.set_exception(error)
+        while self._room:
+            room = self._room.popleft()
+            if not room.done():
+                room.set_result(None)

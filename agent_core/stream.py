@@ -1,0 +1,133 @@
+"""A session's stream of events: who reads, from where, and what a late reader still needs.
+
+The rule here: a reader never slows a turn or another reader. One that falls too far behind loses its buffer, not its place:
+it goes on from its cursor, with facts from the journal.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from agent_core.cursor import Cursor, Event
+from agent_core.entries import FromLLMPayload
+from agent_core.payloads import Delta
+from agent_core.ports import Record
+
+BUFFER_LIMIT = 10_000
+
+ReadFacts = Callable[[int], Awaitable[Sequence[Record]]]
+Listener = Callable[[Event | None], None]
+
+
+class EventStream:
+    """Numbers the events of one session and hands them to listeners, synchronously and in order; None means the end."""
+
+    __slots__ = ("_delta", "_epoch", "_listeners", "_partial", "_seq", "closed")
+
+    def __init__(self, epoch: int, seq: int) -> None:
+        self._epoch, self._seq, self._delta = epoch, seq, 0
+        self._partial: list[Event] = []
+        self._listeners: tuple[Listener, ...] = ()
+        self.closed = False
+
+    @property
+    def cursor(self) -> Cursor:
+        """The place of the newest event."""
+        return Cursor(self._epoch, self._seq, self._delta)
+
+    @property
+    def partial(self) -> Sequence[Event]:
+        """The deltas since the newest fact."""
+        return self._partial
+
+    def fact(self, record: Record) -> None:
+        """A record is durable: its entry is an event, and it stands for the deltas before it."""
+        self._seq, self._delta = record.seq, 0
+        if self._partial:
+            self._partial = []
+        self._publish(record.entry)
+
+    def delta(self, delta: Delta) -> None:
+        """Something passes by."""
+        self._delta += 1
+        event = Event(self.cursor, delta)
+        self._partial.append(event)
+        for listener in self._listeners:
+            listener(event)
+
+    def _publish(self, payload: FromLLMPayload) -> None:
+        if self._listeners:
+            event = Event(self.cursor, payload)
+            for listener in self._listeners:
+                listener(event)
+
+    def listen(self, listener: Listener) -> None:
+        """Hand every event from now on to `listener`."""
+        self._listeners = (*self._listeners, listener)
+
+    def close(self) -> None:
+        """There will be no more events: wake whoever reads."""
+        self.closed = True
+        for listener in self._listeners:
+            listener(None)
+
+    def leave(self, listener: Listener) -> None:
+        """Hand nothing to `listener` any more."""
+        self._listeners = tuple(other for other in self._listeners if other is not listener)
+
+
+class Subscription:
+    """One reader's place. Iterate it; it ends when `close` is called."""
+
+    def __init__(self, stream: EventStream, read: ReadFacts, after: Cursor | None = None) -> None:
+        self._stream, self._read = stream, read
+        self._place = after if after is not None else stream.cursor
+        self._buffer: deque[Event] = deque()
+        self._wake = asyncio.Event()
+        self._behind = after is not None and after < stream.cursor
+        self._closed = False
+        stream.listen(self._listen)
+
+    def _listen(self, event: Event | None) -> None:
+        self._wake.set()
+        if event is None:
+            return
+        if len(self._buffer) >= BUFFER_LIMIT:
+            self._buffer.clear()
+            self._behind = True
+        self._buffer.append(event)
+
+    def close(self) -> None:
+        """End the iteration once everything buffered has been read."""
+        self._closed = True
+        self._stream.leave(self._listen)
+        self._wake.set()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        try:
+            while True:
+                if self._behind:
+                    for event in await self._catch_up():
+                        self._place = event.cursor
+                        yield event
+                while self._buffer:
+                    event = self._buffer.popleft()
+                    if event.cursor > self._place:
+                        self._place = event.cursor
+                        yield event
+                if self._behind:
+                    continue
+                if self._closed or self._stream.closed:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+        finally:
+            self._stream.leave(self._listen)
+
+    async def _catch_up(self) -> list[Event]:
+        """What the journal and the open answer hold after this reader's place."""
+        self._behind = False
+        records = await self._read(self._place.seq)
+        newest = self._stream.cursor.seq
+        events = [Event(Cursor(r.epoch, r.seq, 0), r.entry) for r in records if r.seq <= newest]
+        return [event for event in (*events, *self._stream.partial) if event.cursor > self._place]

@@ -1,0 +1,219 @@
+"""The turn machine: the only place that decides what a session does next.
+
+    input                  what follows                                        (H = the history grows)
+    ---------------------  -----------------------------------------------------------------------------------
+    Submit, no turn open   Accepted, TurnStarted (H), CallModel
+    Submit, turn open      Accepted; it waits: behind the turn, for its next step, or the turn is interrupted
+    answer, no calls       Complete (H); steered messages go on with CallModel, else TurnEnded
+    answer with calls      Complete (H), ToolBatch, RunTools; results settle in any order
+    last result            ToolSettled (H: one message with all results, in the order of the calls), CallModel
+    answer cut or refused  Complete (H), its calls settled as not run, TurnEnded with that outcome
+    request too long       Compacted by the last resort, the same request once more; then as a failure
+    failure                Error, TurnEnded(failed); without any answer its messages leave the view until retried
+    Interrupt              what is under way is cancelled; open calls get an error result; TurnEnded(interrupted)
+    Recover                open calls run again if idempotent, else their outcome is unknown; the model is asked again
+
+It does no I/O and knows no clock and no randomness. Events of a model call that is no longer the current one, and reports of
+calls that are not open, are ignored: lateness is normal.
+"""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from agent_core import commands as out
+from agent_core import inputs
+from agent_core.admission import check_message, check_results, check_retry, check_settings
+from agent_core.answering import Answering
+from agent_core.commands import Command
+from agent_core.config import SessionConfig
+from agent_core.conversation import Conversation
+from agent_core.entries import (
+    Accepted,
+    Cleared,
+    Closed,
+    Configured,
+    Reopened,
+    Steered,
+    TurnRetried,
+    TurnStarted,
+)
+from agent_core.errors import RayconteurError, SessionClosed
+from agent_core.messages import TurnId
+from agent_core.payloads import InterruptMode, Restarted, SessionState, ToolResults, UserInput
+from agent_core.recorder import Recorder
+
+
+class Machine:
+    """One session's decisions. Feed it inputs in the order in which they happen; perform its commands in order."""
+
+    def __init__(self, conversation: Conversation, epoch: int, limit_of: Callable[[SessionConfig], int]) -> None:
+        self.conversation = conversation
+        self._recorder = Recorder(conversation, epoch)
+        self._answering = Answering(self._recorder, limit_of)
+        self._stopping = False
+
+    def handle(self, given: inputs.Input, now: float) -> list[Command]:
+        """Take one input at the time `now` (seconds since the epoch) and say what is to be done."""
+        self._recorder.now = now
+        try:
+            self._dispatch(given)
+        except RayconteurError as refusal:
+            self._recorder.do(out.Refuse(refusal))
+        else:
+            self._advance()
+        return self._recorder.take()
+
+    @property
+    def state(self) -> SessionState:
+        """What the session is doing or waiting for."""
+        if self.conversation.closed or (self._stopping and self.conversation.open is None):
+            return "closed"
+        if self.conversation.open is None:
+            return "idle"
+        if self.conversation.open.batch is not None:
+            return "awaiting_tools"
+        return "awaiting_permit" if self._answering.awaiting_permit else "running"
+
+    @property
+    def context_limit(self) -> int:
+        """The model's window in tokens, as far as is known."""
+        return self._answering.context_limit
+
+    def _dispatch(self, given: inputs.Input) -> None:
+        match given:
+            case inputs.FromModel():
+                self._answering.on_event(given.call, given.event)
+            case inputs.FromTool():
+                self._answering.on_report(given.report)
+            case inputs.ModelFailed():
+                self._answering.on_failure(given.call, given.error)
+            case inputs.Submit():
+                self._submit(given)
+            case inputs.Interrupt():
+                self._interrupt(given.mode)
+            case inputs.Open():
+                self._recorder.record(given.opened)
+                self._recorder.do(out.Answer())
+            case inputs.Recover():
+                self._recover()
+            case inputs.Retry():
+                self._retry()
+            case inputs.Clear():
+                self._clear()
+            case inputs.Configure():
+                self._configure(given)
+            case inputs.Compact():
+                self._recorder.do(out.Answer(compacted=self._answering.compact_now()))
+            case inputs.Shutdown():
+                self._shutdown(given)
+            case _:
+                assert_never(given)
+
+    def _submit(self, submit: inputs.Submit) -> None:
+        conversation = self.conversation
+        if submit.key is not None and (known := conversation.keys.get(submit.key)) is not None:
+            return self._recorder.do(out.Answer(known))
+        if self._stopping or conversation.closed:
+            raise SessionClosed(f"Session '{conversation.session_id}' is shut down. Open it again to go on.", "closed")
+        match submit.payload:
+            case UserInput():
+                turn_id = self._accept(submit, submit.payload)
+            case ToolResults():
+                check_results(conversation, submit.payload)
+                turn_id = self._answering.on_external(submit.payload)
+            case _:
+                assert_never(submit.payload)
+        self._recorder.do(out.Answer(turn_id))
+
+    def _accept(self, submit: inputs.Submit, payload: UserInput) -> TurnId:
+        conversation = self.conversation
+        check_message(conversation, submit, payload)
+        steers = submit.when == "next_step" and conversation.open is not None and payload.turn_id is None
+        if steers and conversation.open:
+            turn_id = conversation.open.turn_id
+        else:
+            turn_id = payload.turn_id or self._next_turn_id()
+        self._recorder.record(Accepted(turn_id=turn_id, payload=payload, when=submit.when, key=submit.key))
+        if submit.when == "interrupt":
+            self._interrupt_open("keep")
+        return turn_id
+
+    def _next_turn_id(self) -> TurnId:
+        taken = self.conversation.turns
+        number = len(taken) + 1
+        while f"u{number}" in taken:
+            number += 1
+        return TurnId(f"u{number}")
+
+    def _interrupt(self, mode: InterruptMode) -> None:
+        turn = self.conversation.open
+        self._interrupt_open(mode)
+        self._recorder.do(out.Answer(turn.turn_id if turn else None))
+
+    def _interrupt_open(self, mode: InterruptMode) -> None:
+        if self.conversation.open is not None:
+            self._answering.interrupt(mode)
+
+    def _retry(self) -> None:
+        if self._stopping or self.conversation.closed:
+            raise SessionClosed("The session is shut down. Open it again to go on.", "closed")
+        turn_id = check_retry(self.conversation)
+        self._recorder.record(TurnRetried(turn_id=turn_id))
+        self._recorder.do(out.Answer(turn_id))
+
+    def _clear(self) -> None:
+        self._interrupt_open("discard")
+        self._recorder.record(Cleared())
+        self._recorder.do(out.Answer())
+
+    def _configure(self, given: inputs.Configure) -> None:
+        check_settings(given.changes)
+        self._answering.check_model(given.changes.model)
+        self._recorder.record(Configured(changes=given.changes))
+        self._recorder.do(out.Answer())
+
+    def _shutdown(self, given: inputs.Shutdown) -> None:
+        self._stopping = True
+        if given.how == "cancel":
+            self._interrupt_open("keep")
+        self._recorder.do(out.Answer())
+
+    def _recover(self) -> None:
+        if self.conversation.closed:
+            self._recorder.record(Reopened())
+        if self.conversation.open is not None:
+            self._recorder.emit(Restarted(turn_id=self.conversation.open.turn_id, from_seq=self.conversation.last_seq))
+            self._answering.recover()
+        self._recorder.do(out.Answer())
+
+    def _advance(self) -> None:
+        """Go on as far as can be gone without waiting for anybody."""
+        while True:
+            turn = self.conversation.open
+            if turn is None:
+                if not self._begin_next():
+                    return
+            elif self._answering.busy or turn.batch is not None:
+                if self._stopping and self._answering.only_external:
+                    self._close()
+                return
+            elif self.conversation.steers:
+                seqs = tuple(seq for seq, _ in self.conversation.steers)
+                self._recorder.record(Steered(turn_id=turn.turn_id, accepted=seqs))
+            elif turn.owes_call:
+                self._answering.next_step()
+            else:
+                self._answering.end("completed")
+
+    def _begin_next(self) -> bool:
+        if self._stopping:
+            self._close()
+            return False
+        if self.conversation.closed or not self.conversation.queue:
+            return False
+        self._recorder.record(TurnStarted(turn_id=self.conversation.queue[0][1].turn_id))
+        return True
+
+    def _close(self) -> None:
+        if not self.conversation.closed:
+            self._recorder.record(Closed())
