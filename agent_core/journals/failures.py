@@ -20,6 +20,7 @@ FailureKind = Literal[
     "corrupt",
     "newer_schema",
     "not_a_journal",
+    "unreadable",
     "bad_append",
     "too_big",
 ]
@@ -27,6 +28,10 @@ FailureKind = Literal[
 TEMPORARY: frozenset[str] = frozenset(
     {"locked", "disk_full", "read_only", "unwritable", "missing", "io", "unreachable"}
 )
+
+
+# One operation of a group may be the cause: its neighbours are tried apart from it.
+DIVISIBLE: frozenset[str] = frozenset({"disk_full", "too_big", "bad_append"})
 
 
 def is_temporary(error: JournalError) -> bool:

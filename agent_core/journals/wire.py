@@ -7,10 +7,13 @@ moves bytes. Everything in here is tuples, strings, numbers and bytes, so that a
 import json
 import pickle
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple, assert_never, cast
+
+from pydantic import ValidationError
 
 from agent_core.entries import Opened, decode, encode
 from agent_core.errors import Fenced, JournalError, SequenceGap
+from agent_core.journals.failures import failure
 from agent_core.journals.rules import Head, refuse_shape
 from agent_core.ports import Append, Record
 
@@ -35,6 +38,13 @@ class RawClaim(NamedTuple):
     owner: str
 
 
+class RawBlob(NamedTuple):
+    """Bytes to be kept once under `digest`, their SHA-256 as hexadecimal digits."""
+
+    digest: str
+    data: bytes
+
+
 class RawRecord(NamedTuple):
     """`Record` with its entry encoded."""
 
@@ -44,9 +54,16 @@ class RawRecord(NamedTuple):
     body: bytes
 
 
-Operation = RawAppend | RawClaim
+class Page(NamedTuple):
+    """Some records in a row; `last` if none followed them when they were read."""
+
+    records: Sequence[RawRecord]
+    last: bool
+
+
+Operation = RawAppend | RawClaim | RawBlob
 Answer = Head | JournalError | None
-"""A claim is answered with the new head, an append with None, either with its refusal or with the journal's failure."""
+"""A claim is answered with the new head, the others with None; each with its refusal or the journal's failure."""
 
 
 def encode_append(append: Append) -> RawAppend | JournalError:
@@ -59,24 +76,43 @@ def encode_append(append: Append) -> RawAppend | JournalError:
     return RawAppend(append.session_id, append.epoch, first.seq if first else 0, rows, labels)
 
 
-def decode_records(records: Sequence[RawRecord]) -> tuple[Record, ...]:
-    """The records with their entries decoded."""
-    return tuple(Record(raw.seq, raw.epoch, raw.at, decode(raw.body)) for raw in records)
+def decode_records(session_id: str, records: Sequence[RawRecord]) -> tuple[Record, ...]:
+    """The records with their entries decoded. Raises JournalError (`unreadable`) for an entry of no known form."""
+    try:
+        return tuple(Record(raw.seq, raw.epoch, raw.at, decode(raw.body)) for raw in records)
+    except ValidationError as error:
+        where = f"records {records[0].seq} to {records[-1].seq}"
+        raise failure(
+            "unreadable",
+            f"Session '{session_id}' has an entry among {where} that this version cannot read (at"
+            f" {error.errors()[0]['loc']}): open it with the version that wrote it, or a newer one.",
+        ) from None
 
 
 def weigh(operation: Operation) -> int:
     """About how many bytes the operation takes."""
-    return 200 + (sum(len(row[2]) for row in operation.rows) if isinstance(operation, RawAppend) else 0)
+    match operation:
+        case RawAppend():
+            return 200 + sum(len(row[2]) for row in operation.rows)
+        case RawClaim():
+            return 200
+        case RawBlob():
+            return 200 + len(operation.data)
+        case _:
+            assert_never(operation)
+
+
+_OPERATIONS: dict[str, type[Operation]] = {"RawAppend": RawAppend, "RawClaim": RawClaim, "RawBlob": RawBlob}
 
 
 def pack_operations(operations: Sequence[Operation]) -> bytes:
     """An envelope of operations."""
-    return pickle.dumps([tuple(operation) for operation in operations], protocol=5)
+    return pickle.dumps([(type(operation).__name__, *operation) for operation in operations], protocol=5)
 
 
 def unpack_operations(envelope: bytes) -> list[Operation]:
     """What `pack_operations` packed. Envelopes come from our own processes only."""
-    return [RawAppend(*item) if len(item) > 2 else RawClaim(*item) for item in pickle.loads(envelope)]  # noqa: S301
+    return [_OPERATIONS[name](*fields) for name, *fields in pickle.loads(envelope)]  # noqa: S301
 
 
 _REFUSALS: dict[str, type[JournalError]] = {"Fenced": Fenced, "SequenceGap": SequenceGap}

@@ -1,0 +1,124 @@
+"""The journal in an SQLite file: write-ahead log, one writing thread, group commit over sessions.
+
+The rule here: an append is answered after its transaction is committed. `durability="process"` survives the death of
+any process (synchronous=NORMAL), `"power"` also that of the machine (FULL: the log is flushed at each commit).
+A failure leaves the journal usable: the file is opened again by the next operation.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection
+
+from agent_core.errors import JournalError
+from agent_core.journals.batching import Batcher
+from agent_core.journals.client import JournalClient
+from agent_core.journals.failures import DIVISIBLE, failure
+from agent_core.journals.info import SessionInfo
+from agent_core.journals.sqlite_file import FileOptions, SqliteFile
+from agent_core.journals.store import Group, list_page, read_blob, read_info, read_page
+from agent_core.journals.wire import Answer, Operation, Page, weigh
+from agent_core.messages import SessionId
+
+Found = TypeVar("Found")
+
+_READERS = 2
+
+
+class SqliteJournal(JournalClient):
+    """Implements `Journal` on the file at `path`, which is made if it is not there. Belongs to one event loop.
+
+    `now` gives the time of a claim, in seconds since the epoch. Every method raises JournalError when the file fails,
+    with a `kind` of `failures.py`.
+    """
+
+    def __init__(
+        self, path: str | Path, options: FileOptions | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self._file = SqliteFile(Path(path), options or FileOptions())
+        self._now = now
+        self._batcher = Batcher[Operation, Answer](self._commit, weigh)
+        self._writer = ThreadPoolExecutor(1, "journal-writer")
+        self._readers = ThreadPoolExecutor(_READERS, "journal-reader")
+        self._closed = False
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self._file.path
+
+    async def open(self) -> Self:
+        """Open the file now, to learn at once whether it can be used. Every operation does so by itself too."""
+        self._check_open()
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._file.opened)
+        return self
+
+    async def close(self) -> None:
+        """Finish what was submitted and close the file. Harmless if repeated."""
+        self._closed = True
+        await self._batcher.drain()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._readers.shutdown)
+        if not self._writer._shutdown:  # noqa: SLF001
+            await loop.run_in_executor(self._writer, self._file.close)
+        await loop.run_in_executor(None, self._writer.shutdown)
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def submit(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+        """See `JournalClient.submit`. Raises JournalError of kind `closed` once the journal is closed."""
+        self._check_open()
+        return await self._batcher.submit(operations)
+
+    async def read_page(self, session_id: str, after: int, upto: int | None = None) -> Page:
+        """See `JournalClient.read_page`."""
+        return await self._reading(lambda connection: read_page(connection, session_id, after, upto))
+
+    async def exists(self, session_id: SessionId) -> bool:
+        """See `Journal.exists`."""
+        info = await self.session_info(session_id)
+        return info is not None and info.last_seq > 0
+
+    async def session_info(self, session_id: SessionId) -> SessionInfo | None:
+        """What is known of a session; None if it was never claimed."""
+        return await self._reading(lambda connection: read_info(connection, session_id))
+
+    async def list_sessions(self, limit: int = 100, after: SessionId | None = None) -> Sequence[SessionInfo]:
+        """At most `limit` sessions that have a record, newest first, from after the one named on."""
+        return await self._reading(lambda connection: list_page(connection, limit, after))
+
+    async def get_blob(self, digest: str) -> bytes | None:
+        """The bytes with this hash, or None."""
+        return await self._reading(lambda connection: read_blob(connection, digest))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise failure("closed", f"The journal {self.path} is closed: make a new one to go on.")
+
+    async def _reading(self, query: Callable[[Connection], Found]) -> Found:
+        self._check_open()
+        loop = asyncio.get_running_loop()
+        if not self._file.is_current():
+            await loop.run_in_executor(self._writer, self._file.opened)
+        return await loop.run_in_executor(self._readers, self._file.read, query)
+
+    async def _commit(self, operations: Sequence[Operation]) -> Sequence[Answer]:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, operations)
+
+    def _write(self, operations: Sequence[Operation]) -> list[Answer]:
+        """One transaction; two halves if one operation may be what it failed of, so that none harms its neighbours."""
+        try:
+            return self._file.write(lambda connection: Group(connection, self._now()).perform(operations))
+        except JournalError as error:
+            if len(operations) == 1 or error.kind not in DIVISIBLE:
+                return [error] * len(operations)
+        half = len(operations) // 2
+        return self._write(operations[:half]) + self._write(operations[half:])

@@ -1,0 +1,214 @@
+"""One SQLite file: how it is opened, kept and closed, and what its failures mean.
+
+The rule here: `opened` and `write` are called by one thread only. After any failure the connections are dropped, so
+that the next operation looks afresh at what is there. A file that was taken away is noticed before it is written to.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from agent_core.errors import JournalError
+from agent_core.journals.failures import FailureKind, failure
+from agent_core.journals.schema import prepare
+
+Found = TypeVar("Found")
+Durability = Literal["process", "power"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How the file is used. `busy_timeout`, in seconds, is how long another writer is waited for.
+
+    `max_bytes` bounds the file: appends that would need more are refused as if the disk were full.
+    """
+
+    durability: Durability = "process"
+    busy_timeout: float = 5.0
+    max_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class _Open:
+    writer: Connection
+    readers: Engine
+    identity: tuple[int, int]
+
+    def close(self) -> None:
+        with suppress(SQLAlchemyError):
+            self.writer.close()
+        self.writer.engine.dispose()
+        self.readers.dispose()
+
+
+class SqliteFile:
+    """A file with the journal's tables in it."""
+
+    def __init__(self, path: Path, options: FileOptions) -> None:
+        self.path = path.absolute()
+        self._options = options
+        self._open: _Open | None = None
+
+    def is_current(self) -> bool:
+        """Whether the file is open and still the one at its path. Any thread may ask."""
+        return self._open is not None and self._open.identity == self._identity()
+
+    def opened(self) -> Connection:
+        """The writing connection, opened again if the file at the path is another one now. Raises JournalError."""
+        if self._open is not None:
+            found = self._identity()
+            if found == self._open.identity:
+                return self._open.writer
+            if found is None:
+                raise failure(
+                    "missing",
+                    f"The journal {self.path} was taken away while in use: put it back (with its -wal file) and the"
+                    " work goes on, or end the program to begin with an empty one.",
+                )
+            self.close()
+        try:
+            self._open = self._connect()
+        except (OSError, SQLAlchemyError) as error:
+            raise self._explain(error) from None
+        return self._open.writer
+
+    def write(self, action: Callable[[Connection], Found]) -> Found:
+        """Run the action in one transaction that holds the write lock, and commit it. Raises JournalError."""
+        connection = self.opened()
+        try:
+            with connection.begin():
+                return action(connection)
+        except (SQLAlchemyError, ValueError, OverflowError, sqlite3.Error) as error:
+            self.close()
+            raise self._explain(error) from None
+
+    def read(self, query: Callable[[Connection], Found]) -> Found:
+        """Run the query on a connection of its own. Any thread may call. Raises JournalError."""
+        current = self._open
+        if current is None:
+            raise failure("io", f"The journal {self.path} has just failed: try again.")
+        try:
+            with current.readers.connect() as connection:
+                return query(connection)
+        except (SQLAlchemyError, ValueError, sqlite3.Error) as error:
+            raise self._explain(error) from None
+
+    def close(self) -> None:
+        """Close every connection. Called by the thread that writes."""
+        current, self._open = self._open, None
+        if current is not None:
+            current.close()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _connect(self) -> _Open:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        engine = self._engine(1, "BEGIN IMMEDIATE", self._set_up_writer)
+        try:
+            writer = engine.connect()
+            with writer.begin():
+                prepare(writer, str(self.path))
+        except BaseException:
+            engine.dispose()
+            raise
+        identity = self._identity()
+        if identity is None:
+            engine.dispose()
+            raise FileNotFoundError(f"{self.path} vanished while it was opened")
+        readers = self._engine(4, "BEGIN", lambda cursor: cursor.execute("PRAGMA query_only = ON"))
+        return _Open(writer, readers, identity)
+
+    def _engine(self, connections: int, begin: str, set_up: Callable[[sqlite3.Cursor], object]) -> Engine:
+        """An engine whose transactions begin with the statement given; sqlite3 itself begins none."""
+        engine = create_engine(
+            f"sqlite:///{self.path}",
+            poolclass=QueuePool,
+            pool_size=connections,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args={
+                "timeout": self._options.busy_timeout,
+                "isolation_level": None,
+                "check_same_thread": False,
+            },
+        )
+
+        def connected(connection: sqlite3.Connection, _: Any) -> None:
+            cursor = connection.cursor()
+            set_up(cursor)
+            cursor.close()
+
+        def began(connection: Connection) -> None:
+            connection.exec_driver_sql(begin)
+
+        event.listen(engine, "connect", connected)
+        event.listen(engine, "begin", began)
+        return engine
+
+    def _set_up_writer(self, cursor: sqlite3.Cursor) -> None:
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute(f"PRAGMA synchronous = {'FULL' if self._options.durability == 'power' else 'NORMAL'}")
+        if self._options.max_bytes is not None:
+            page_size = cursor.execute("PRAGMA page_size").fetchone()[0]
+            cursor.execute(f"PRAGMA max_page_count = {max(1, self._options.max_bytes // page_size)}")
+
+    def _explain(self, error: Exception) -> JournalError:
+        if isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.Error):
+            return _explain_sqlite(self.path, error.orig)
+        if isinstance(error, sqlite3.Error):
+            return _explain_sqlite(self.path, error)
+        if isinstance(error, OSError):
+            return failure(
+                "unwritable",
+                f"The journal {self.path} cannot be used ({error.strerror or error}): name a path in a directory that this"
+                " user may write to.",
+            )
+        cause = getattr(error, "orig", None) or error
+        return failure("bad_append", f"The append cannot be stored ({cause}): send text that is valid Unicode.")
+
+
+# Primary result codes: https://www.sqlite.org/rescode.html
+_MEANINGS: dict[int, tuple[FailureKind, str]] = {
+    sqlite3.SQLITE_BUSY: (
+        "locked",
+        "another program holds it locked: end that program, or wait and try again",
+    ),
+    sqlite3.SQLITE_LOCKED: (
+        "locked",
+        "another program holds it locked: end that program, or wait and try again",
+    ),
+    sqlite3.SQLITE_FULL: ("disk_full", "no space is left: free some; appends go on afterwards"),
+    sqlite3.SQLITE_READONLY: (
+        "read_only",
+        "it may not be written: make file and directory writable for this user",
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "unwritable",
+        "it cannot be opened: name a path in a directory that this user may write to",
+    ),
+    sqlite3.SQLITE_PERM: ("unwritable", "access was denied: name a path in a directory that this user may write to"),
+    sqlite3.SQLITE_NOTADB: ("corrupt", "it is no SQLite file: restore it from a backup, or name another path"),
+    sqlite3.SQLITE_CORRUPT: (
+        "corrupt",
+        "it is damaged: end this program, then restore a backup or rescue it with `sqlite3 FILE .recover`",
+    ),
+    sqlite3.SQLITE_TOOBIG: ("too_big", "one entry is larger than SQLite stores (1 GB): send less at once"),
+    sqlite3.SQLITE_IOERR: ("io", "the disk failed to read or write: check it, and keep the file on a local disk"),
+}
+
+
+def _explain_sqlite(path: Path, error: sqlite3.Error) -> JournalError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
+    kind, advice = _MEANINGS.get(code, ("io", "check the file, the disk and the program that last wrote it"))
+    return failure(kind, f"The journal {path} failed ({error}): {advice}.")
