@@ -14,11 +14,11 @@ from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
-from agent_core.errors import JournalError
 from agent_core.journals.batching import Batcher
 from agent_core.journals.client import JournalClient
-from agent_core.journals.failures import DIVISIBLE, failure
+from agent_core.journals.failures import failure
 from agent_core.journals.info import SessionInfo
+from agent_core.journals.isolation import write_apart
 from agent_core.journals.sqlite_file import FileOptions, SqliteFile
 from agent_core.journals.store import Group, list_page, read_blob, read_info, read_page
 from agent_core.journals.wire import Answer, Operation, Page, weigh
@@ -59,13 +59,14 @@ class SqliteJournal(JournalClient):
 
     async def close(self) -> None:
         """Finish what was submitted and close the file. Harmless if repeated."""
+        if self._closed:
+            return
         self._closed = True
         await self._batcher.drain()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._readers.shutdown)
-        if not self._writer._shutdown:  # noqa: SLF001
-            await loop.run_in_executor(self._writer, self._file.close)
-        await loop.run_in_executor(None, self._writer.shutdown)
+        await loop.run_in_executor(self._writer, self._file.close)
+        self._writer.shutdown()
 
     async def __aenter__(self) -> Self:
         return await self.open()
@@ -111,14 +112,7 @@ class SqliteJournal(JournalClient):
         return await loop.run_in_executor(self._readers, self._file.read, query)
 
     async def _commit(self, operations: Sequence[Operation]) -> Sequence[Answer]:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, operations)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, write_apart, self._write, operations)
 
     def _write(self, operations: Sequence[Operation]) -> list[Answer]:
-        """One transaction; two halves if one operation may be what it failed of, so that none harms its neighbours."""
-        try:
-            return self._file.write(lambda connection: Group(connection, self._now()).perform(operations))
-        except JournalError as error:
-            if len(operations) == 1 or error.kind not in DIVISIBLE:
-                return [error] * len(operations)
-        half = len(operations) // 2
-        return self._write(operations[:half]) + self._write(operations[half:])
+        return self._file.write(lambda connection: Group(connection, self._now()).perform(operations))

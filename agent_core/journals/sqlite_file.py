@@ -1,7 +1,8 @@
 """One SQLite file: how it is opened, kept and closed, and what its failures mean.
 
-The rule here: `opened` and `write` are called by one thread only. After any failure the connections are dropped, so
-that the next operation looks afresh at what is there. A file that was taken away is noticed before it is written to.
+The rule here: `opened` and `write` are called by one thread only. After a failure of the file its connections are
+dropped, so that the next operation looks afresh at what is there. A file that was taken away is noticed before it is
+written to.
 """
 
 import sqlite3
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
-from agent_core.errors import JournalError
-from agent_core.journals.failures import FailureKind, failure
+from agent_core.journals.failures import DIVISIBLE, failure
 from agent_core.journals.schema import prepare
+from agent_core.journals.sqlite_failures import explain
 
 Found = TypeVar("Found")
 Durability = Literal["process", "power"]
@@ -75,7 +76,7 @@ class SqliteFile:
         try:
             self._open = self._connect()
         except (OSError, SQLAlchemyError) as error:
-            raise self._explain(error) from None
+            raise explain(self.path, error) from None
         return self._open.writer
 
     def write(self, action: Callable[[Connection], Found]) -> Found:
@@ -85,8 +86,10 @@ class SqliteFile:
             with connection.begin():
                 return action(connection)
         except (SQLAlchemyError, ValueError, OverflowError, sqlite3.Error) as error:
-            self.close()
-            raise self._explain(error) from None
+            reason = explain(self.path, error)
+            if reason.kind not in DIVISIBLE:
+                self.close()
+            raise reason from None
 
     def read(self, query: Callable[[Connection], Found]) -> Found:
         """Run the query on a connection of its own. Any thread may call. Raises JournalError."""
@@ -97,7 +100,7 @@ class SqliteFile:
             with current.readers.connect() as connection:
                 return query(connection)
         except (SQLAlchemyError, ValueError, sqlite3.Error) as error:
-            raise self._explain(error) from None
+            raise explain(self.path, error) from None
 
     def close(self) -> None:
         """Close every connection. Called by the thread that writes."""
@@ -162,53 +165,3 @@ class SqliteFile:
         if self._options.max_bytes is not None:
             page_size = cursor.execute("PRAGMA page_size").fetchone()[0]
             cursor.execute(f"PRAGMA max_page_count = {max(1, self._options.max_bytes // page_size)}")
-
-    def _explain(self, error: Exception) -> JournalError:
-        if isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.Error):
-            return _explain_sqlite(self.path, error.orig)
-        if isinstance(error, sqlite3.Error):
-            return _explain_sqlite(self.path, error)
-        if isinstance(error, OSError):
-            return failure(
-                "unwritable",
-                f"The journal {self.path} cannot be used ({error.strerror or error}): name a path in a directory that this"
-                " user may write to.",
-            )
-        cause = getattr(error, "orig", None) or error
-        return failure("bad_append", f"The append cannot be stored ({cause}): send text that is valid Unicode.")
-
-
-# Primary result codes: https://www.sqlite.org/rescode.html
-_MEANINGS: dict[int, tuple[FailureKind, str]] = {
-    sqlite3.SQLITE_BUSY: (
-        "locked",
-        "another program holds it locked: end that program, or wait and try again",
-    ),
-    sqlite3.SQLITE_LOCKED: (
-        "locked",
-        "another program holds it locked: end that program, or wait and try again",
-    ),
-    sqlite3.SQLITE_FULL: ("disk_full", "no space is left: free some; appends go on afterwards"),
-    sqlite3.SQLITE_READONLY: (
-        "read_only",
-        "it may not be written: make file and directory writable for this user",
-    ),
-    sqlite3.SQLITE_CANTOPEN: (
-        "unwritable",
-        "it cannot be opened: name a path in a directory that this user may write to",
-    ),
-    sqlite3.SQLITE_PERM: ("unwritable", "access was denied: name a path in a directory that this user may write to"),
-    sqlite3.SQLITE_NOTADB: ("corrupt", "it is no SQLite file: restore it from a backup, or name another path"),
-    sqlite3.SQLITE_CORRUPT: (
-        "corrupt",
-        "it is damaged: end this program, then restore a backup or rescue it with `sqlite3 FILE .recover`",
-    ),
-    sqlite3.SQLITE_TOOBIG: ("too_big", "one entry is larger than SQLite stores (1 GB): send less at once"),
-    sqlite3.SQLITE_IOERR: ("io", "the disk failed to read or write: check it, and keep the file on a local disk"),
-}
-
-
-def _explain_sqlite(path: Path, error: sqlite3.Error) -> JournalError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF
-    kind, advice = _MEANINGS.get(code, ("io", "check the file, the disk and the program that last wrote it"))
-    return failure(kind, f"The journal {path} failed ({error}): {advice}.")

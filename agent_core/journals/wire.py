@@ -145,3 +145,14 @@ def unpack_answers(envelope: bytes) -> list[Answer]:
             name, message, kind = item
             answers.append(_REFUSALS.get(name, JournalError)(message, kind))
     return answers
+
+
+def pack_page(page: Page) -> bytes:
+    """A page of records as bytes."""
+    return pickle.dumps(([tuple(record) for record in page.records], page.last), protocol=5)
+
+
+def unpack_page(envelope: bytes) -> Page:
+    """What `pack_page` packed."""
+    records, last = pickle.loads(envelope)  # noqa: S301
+    return Page([RawRecord(*record) for record in records], last)
