@@ -38,7 +38,8 @@ class ToolDefinition(Frozen):
     """A tool as the session knows it.
 
     `timeout` is in seconds for one attempt; `retries` counts attempts after the first and is refused unless the tool is
-    idempotent. `output_limit` is in characters. `input_schema` is a JSON schema of type object.
+    idempotent. `output_limit` is in characters. `input_schema` is a JSON schema of type object. An `asynchronous` tool runs
+    in its executor's event loop, every other one in a process of its own.
     """
 
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")
@@ -48,6 +49,7 @@ class ToolDefinition(Frozen):
     timeout: float | None = Field(default=None, gt=0.0)
     retries: int = Field(default=0, ge=0)
     idempotent: bool = False
+    asynchronous: bool = False
     output_limit: int = Field(default=100_000, ge=1)
     resources: ToolResources = ToolResources()
 
