@@ -3,6 +3,9 @@
 The rule here: these are checks alone. They raise before anything is recorded, so a refusal changes nothing.
 """
 
+from collections.abc import Callable, Sequence
+
+from agent_core.config import SessionConfig
 from agent_core.content import TextBlock
 from agent_core.conversation import Conversation
 from agent_core.entries import Settings
@@ -10,6 +13,7 @@ from agent_core.errors import ConfigError, SessionBusy, SessionError, ToolError
 from agent_core.inputs import Submit
 from agent_core.messages import TurnId
 from agent_core.payloads import ToolResults, UserInput
+from agent_core.tools.definition import ToolDefinition
 
 
 def check_message(conversation: Conversation, submit: Submit, payload: UserInput) -> None:
@@ -51,8 +55,14 @@ def check_retry(conversation: Conversation) -> TurnId:
     return conversation.last_turn[0]
 
 
-def check_settings(settings: Settings) -> None:
+def check_settings(conversation: Conversation, settings: Settings, limit_of: Callable[[SessionConfig], int]) -> None:
+    """Raises ConfigError for a wrong value, a model whose window is not known, or two tools of one name."""
+    limit_of(settings.applied(conversation.config))
+    check_tools(settings.tools or ())
+
+
+def check_tools(tools: Sequence[ToolDefinition]) -> None:
     """Raises ConfigError for two tools of one name."""
-    names = [tool.name for tool in settings.tools or ()]
+    names = [tool.name for tool in tools]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"tools: '{twice[0]}' is defined twice. Give each tool a name of its own.")

@@ -83,12 +83,6 @@ class Answering:
         limit = self._limit_of(self._conversation.config)
         return min(limit, self._learned_limit) if self._learned_limit else limit
 
-    def check_model(self, model: str | None) -> None:
-        """Raises ConfigError if the model has no known window."""
-        if model is not None:
-            fields = self._conversation.config.model_dump(exclude={"model"})
-            self._limit_of(SessionConfig.of(model=model, **fields))
-
     # --- asking -----------------------------------------------------------------------------------------------------
 
     def next_step(self) -> None:

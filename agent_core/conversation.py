@@ -194,16 +194,9 @@ class Conversation:
         self.turns[entry.turn_id] = entry
 
     def _configure(self, changes: Settings) -> None:
-        fields = {
-            name: value
-            for name in ("system_prompt", "max_tokens", "model")
-            if (value := getattr(changes, name)) is not None
-        }
-        if "system_prompt" in changes.clear:
-            fields["system_prompt"] = None
-        self.config = self.config.model_copy(update=fields)
-        if changes.tools is not None or "tools" in changes.clear:
-            self.tools = {tool.name: tool for tool in changes.tools or ()}
+        self.config = changes.applied(self.config)
+        if changes.tools is not None:
+            self.tools = {tool.name: tool for tool in changes.tools}
 
     def _say(self, turn_id: TurnId, content: tuple[UserBlock, ...], record: Record) -> None:
         self._append(

@@ -157,13 +157,14 @@ class Configured(Frozen):
 
 
 class Settings(Frozen):
-    """What can change while a session lives. `None` leaves a setting as it is; `clear` names those to empty."""
+    """What can change while a session lives: `fields` of its SessionConfig by name, and its `tools` if not None."""
 
-    system_prompt: str | None = None
-    max_tokens: int | None = Field(default=None, ge=1)
-    model: str | None = None
+    fields: dict[str, Any] = Field(default_factory=dict)
     tools: tuple[ToolDefinition, ...] | None = None
-    clear: tuple[Literal["system_prompt", "tools"], ...] = ()
+
+    def applied(self, config: SessionConfig) -> SessionConfig:
+        """The configuration with these changes. Raises ConfigError for a wrong value."""
+        return SessionConfig.of(**{**config.model_dump(), **self.fields}) if self.fields else config
 
 
 class Closed(Frozen):

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 from agent_core import inputs
 from agent_core.cursor import Cursor, Event
 from agent_core.entries import FromLLMPayload, Settings, TurnEnded
+from agent_core.hosting import SessionHost
 from agent_core.messages import Message, SessionId, TurnId
 from agent_core.payloads import InterruptMode, When
-from agent_core.ports import Journal
 from agent_core.session import Shell
 from agent_core.session_protocol import Input
 from agent_core.status import CompactResult, SessionStatus
@@ -22,8 +22,9 @@ from agent_core.tools.definition import ToolDefinition
 class LocalSession:
     """A session of this process."""
 
-    def __init__(self, shell: Shell, journal: Journal) -> None:
-        self._shell, self._journal = shell, journal
+    def __init__(self, shell: Shell, host: SessionHost) -> None:
+        self._shell, self._host = shell, host
+        self._journal = host.ports.journal
 
     @property
     def id(self) -> SessionId:
@@ -86,16 +87,16 @@ class LocalSession:
         return self._shell.conversation.config.system_prompt
 
     async def set_system_prompt(self, prompt: str) -> None:
-        await self.configure(Settings(system_prompt=prompt))
+        await self.configure(Settings(fields={"system_prompt": prompt}))
 
     async def clear_system_prompt(self) -> None:
-        await self.configure(Settings(clear=("system_prompt",)))
+        await self.configure(Settings(fields={"system_prompt": None}))
 
     async def max_tokens(self) -> int:
         return self._shell.conversation.config.max_tokens
 
     async def set_max_tokens(self, max_tokens: int) -> None:
-        await self.configure(Settings(max_tokens=max_tokens))
+        await self.configure(Settings(fields={"max_tokens": max_tokens}))
 
     async def tools(self) -> Sequence[ToolDefinition]:
         return tuple(self._shell.conversation.tools.values())
@@ -104,10 +105,10 @@ class LocalSession:
         await self.configure(Settings(tools=tuple(tools)))
 
     async def clear_tools(self) -> None:
-        await self.configure(Settings(clear=("tools",)))
+        await self.configure(Settings(tools=()))
 
     async def set_model(self, model: str) -> None:
-        await self.configure(Settings(model=model))
+        await self.configure(Settings(fields={"model": model}))
 
     async def configure(self, changes: Settings) -> None:
         """Change several settings at once."""
@@ -120,3 +121,4 @@ class LocalSession:
     async def shutdown(self, *, graceful: bool = True) -> None:
         await self._shell.perform(inputs.Shutdown("finish" if graceful else "cancel"))
         await self._shell.wait_closed()
+        self._host.release(self.id)

@@ -4,7 +4,7 @@ The rule here: ports are batch-shaped where they cross processes, and they say n
 implementation it has.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -122,7 +122,7 @@ class Model(Protocol):
     Raises ProviderError. Closing the iterator cancels the request.
     """
 
-    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]: ...
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]: ...
 
 
 class Permit(Protocol):

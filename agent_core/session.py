@@ -167,7 +167,7 @@ class Shell:
     async def _run_model(self, call: int, request: ModelRequest) -> None:
         failure = ProviderError("The answer ended before it was whole. Try again.", "cut_short")
         try:
-            async with aclosing(self._ports.model.stream(request)) as events:  # type: ignore[type-var]
+            async with aclosing(self._ports.model.stream(request)) as events:
                 async for event in events:
                     self.feed(inputs.FromModel(call, event))
         except ProviderError as error:

@@ -6,7 +6,7 @@ The rule here: a fake keeps the port's whole contract; the same contract tests r
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,7 +69,7 @@ class FakeModel:
         self.requests: list[ModelRequest] = []
         self.gate: asyncio.Event | None = None
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         self.requests.append(request)
         number = len(self.requests)
         says = self.script.popleft() if self.script else _echo

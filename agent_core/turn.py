@@ -50,6 +50,7 @@ class Machine:
         self.conversation = conversation
         self._recorder = Recorder(conversation, epoch)
         self._answering = Answering(self._recorder, limit_of)
+        self._limit_of = limit_of
         self._stopping = False
 
     def handle(self, given: inputs.Input, now: float) -> list[Command]:
@@ -167,8 +168,7 @@ class Machine:
         self._recorder.do(out.Answer())
 
     def _configure(self, given: inputs.Configure) -> None:
-        check_settings(given.changes)
-        self._answering.check_model(given.changes.model)
+        check_settings(self.conversation, given.changes, self._limit_of)
         self._recorder.record(Configured(changes=given.changes))
         self._recorder.do(out.Answer())
 

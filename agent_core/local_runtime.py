@@ -1,0 +1,116 @@
+"""`LocalRuntime`: sessions in this process, without Ray. For notebooks, tests and small programs.
+
+The rule here: the same sessions with the same promises as on a cluster, only that they end with the process. With a data
+directory they are there again the next time.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from agent_core import inputs
+from agent_core.clock import SystemClock
+from agent_core.entries import Opened
+from agent_core.errors import SessionClosed, SessionError
+from agent_core.hosting import SessionHost
+from agent_core.journals.blobs import BlobJournal, JournalBlobs
+from agent_core.journals.memory import MemoryJournal
+from agent_core.local_model import LocalModelServer
+from agent_core.local_session import LocalSession
+from agent_core.messages import SessionId
+from agent_core.models import context_limit
+from agent_core.opening import AnyTool, check_session_id, new_session_id, opening, settings_between
+from agent_core.providers import build_model
+from agent_core.providers.addressed import AddressedModel
+from agent_core.session import Ports
+from agent_core.tools import LocalToolExecutor
+
+JOURNAL_FILE = "journal.db"
+
+
+class LocalRuntime:
+    """Opens sessions in this process. Use it as an async context manager.
+
+    `data_dir` holds the journal; without it nothing outlives the process. `max_concurrent_requests` bounds the requests
+    that are under way to providers.
+    """
+
+    dashboard_url: str | None = None
+    dashboard_hint = ""
+
+    def __init__(self, *, data_dir: Path | None = None, max_concurrent_requests: int = 64) -> None:
+        self._data_dir = data_dir
+        self._max_concurrent_requests = max_concurrent_requests
+        self._stack = AsyncExitStack()
+        self._journal: BlobJournal = MemoryJournal()
+        self._host: SessionHost | None = None
+        self._local_model: LocalModelServer | None = None
+
+    @property
+    def description(self) -> str:
+        """One line that says where sessions run."""
+        kept = f"kept under {self._data_dir}" if self._data_dir else "kept in memory only"
+        return f"in this process, {kept}"
+
+    async def __aenter__(self) -> Self:
+        """Raises JournalError if the data directory cannot be used."""
+        clock = SystemClock()
+        if self._data_dir is not None:
+            # SQLAlchemy is half a second of import that a runtime in memory does not need.
+            from agent_core.journals.sqlite import SqliteJournal
+
+            self._journal = await self._stack.enter_async_context(SqliteJournal(self._data_dir / JOURNAL_FILE))
+        model = build_model(self._max_concurrent_requests, clock, random.Random())
+        self._stack.push_async_callback(model.aclose)
+        tools = LocalToolExecutor(blobs=JournalBlobs(self._journal))
+        self._stack.push_async_callback(tools.aclose)
+        addressed = AddressedModel(model, self._local_url)
+        self._host = SessionHost(Ports(addressed, tools, self._journal, clock, context_limit))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._host is not None:
+            self._host.drop_all(SessionClosed("The runtime was closed. Open another to go on.", "closed"))
+        await self._stack.aclose()
+
+    async def session(
+        self,
+        id: str | None = None,
+        *,
+        tools: Sequence[AnyTool] = (),
+        labels: Mapping[str, str] | None = None,
+        **fields: Any,
+    ) -> LocalSession:
+        """Open a session: a new one with the `fields` of SessionConfig, or the one that `id` names.
+
+        An existing session keeps its settings but for those that are given. Raises ConfigError for wrong settings,
+        ToolError for a wrong tool, SessionError if it does not exist and no model is given, JournalError.
+        """
+        host = self._open_host()
+        session_id = new_session_id() if id is None else check_session_id(id)
+        opened: Opened | None = None
+        if "model" in fields:
+            opened = await opening(tools, labels or {}, JournalBlobs(self._journal), fields)
+        shell = await host.open(session_id, opened)
+        conversation = shell.conversation
+        if opened is not None and (
+            changes := settings_between(opened, fields, conversation.config, tuple(conversation.tools.values()))
+        ):
+            await shell.perform(inputs.Configure(changes))
+        return LocalSession(shell, host)
+
+    async def exists(self, id: str) -> bool:
+        """Whether there is such a session."""
+        return await self._journal.exists(SessionId(id))
+
+    def _open_host(self) -> SessionHost:
+        if self._host is None:
+            raise SessionError("The runtime is not open. Use it as: async with LocalRuntime() as rt: ...", "not_open")
+        return self._host
+
+    async def _local_url(self) -> str:
+        if self._local_model is None:
+            self._local_model = await self._stack.enter_async_context(LocalModelServer())
+        return self._local_model.url

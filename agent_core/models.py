@@ -1,0 +1,121 @@
+"""What is known of models: window, output limit, prices. The facts are in `models.json`, each with its date and source.
+
+The rule here: nothing is guessed. A model that is not in the data has no window until its user says it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal, cast
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from agent_core.config import SessionConfig
+from agent_core.errors import ConfigError
+from agent_core.frozen import Frozen
+from agent_core.messages import Usage
+
+# How a dated or aliased name ends: -20250929, -2025-08-07, -latest.
+_VERSION = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
+_PER = 1_000_000
+
+
+class ModelInfo(Frozen):
+    """One model. Sizes are in tokens, prices in US dollars for a million tokens; None is not known.
+
+    `thinking` says what Claude takes: a budget, an effort (adaptive), or either. `reasoning` says whether an OpenAI model
+    gives reasoning items. `as_of` is the day of the facts and `source` where they stand.
+    """
+
+    context_window: int = Field(ge=256)
+    max_output: int | None = Field(default=None, ge=1)
+    input_price: float | None = Field(default=None, ge=0)
+    output_price: float | None = Field(default=None, ge=0)
+    cache_read_price: float | None = Field(default=None, ge=0)
+    cache_write_price: float | None = Field(default=None, ge=0)
+    thinking: Literal["budget", "adaptive", "any"] | None = None
+    reasoning: bool | None = None
+    as_of: str = ""
+    source: str = ""
+
+
+Models = Mapping[str, ModelInfo]
+_MODELS: TypeAdapter[dict[str, ModelInfo]] = TypeAdapter(dict[str, ModelInfo])
+
+
+@cache
+def built_in_models() -> Models:
+    """The models of `models.json`, by `provider/name`."""
+    text = resources.files("agent_core").joinpath("models.json").read_text(encoding="utf-8")
+    return _parse(text, "models.json")
+
+
+def read_models(path: Path) -> Models:
+    """A user's own models, to be passed as `overrides`: the same form as `models.json`. Raises ConfigError."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"The models file {path} cannot be read ({error}). Check its path, or leave it out.", "models_file"
+        ) from None
+    return _parse(text, str(path))
+
+
+def model_info(model: str, overrides: Models | None = None) -> ModelInfo | None:
+    """What is known of `provider/name`; `overrides` come first. A dated name is its model. None if unknown."""
+    for name in (model, _VERSION.sub("", model)):
+        for known in (overrides or {}, built_in_models()):
+            if name in known:
+                return known[name]
+    return None
+
+
+def context_limit(config: SessionConfig, overrides: Models | None = None) -> int:
+    """The window of a session's model in tokens. Raises ConfigError for an unknown model that says none."""
+    if config.context_limit is not None:
+        return config.context_limit
+    info = model_info(config.model, overrides)
+    if info is None:
+        raise ConfigError(
+            f"context_limit: the window of {config.model} is not known. Set context_limit to its size in tokens, or check"
+            " the model's name.",
+            "unknown_model",
+        )
+    return info.context_window
+
+
+def cost(model: str, usage: Usage, overrides: Models | None = None) -> float | None:
+    """What `usage` costs in US dollars, or None if a price that it needs is not known."""
+    info = model_info(model, overrides)
+    if info is None:
+        return None
+    total = 0.0
+    for tokens, price in (
+        (usage.input_tokens, info.input_price),
+        (usage.output_tokens, info.output_price),
+        (usage.cache_read_tokens, info.cache_read_price),
+        (usage.cache_write_tokens, info.cache_write_price),
+    ):
+        if tokens and price is None:
+            return None
+        total += tokens * (price or 0.0)
+    return total / _PER
+
+
+def _parse(text: str, name: str) -> Models:
+    try:
+        data = json.loads(text)
+        models = cast("dict[str, object]", data.get("models") if isinstance(data, dict) else None)
+        return _MODELS.validate_python(models)
+    except (ValidationError, ValueError, AttributeError) as error:
+        reason = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        ) if isinstance(error, ValidationError) else str(error)
+        raise ConfigError(
+            f"The models file {name} is not of the form {{\"models\": {{\"provider/name\": {{\"context_window\": ...}}}}}}:"
+            f" {reason}. Mend it, or leave it out.",
+            "models_file",
+        ) from None

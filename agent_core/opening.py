@@ -1,0 +1,52 @@
+"""What a caller says when a session is opened, made into a configuration and definitions.
+
+The rule here: the runtime in this process and the one on a cluster take the same words and refuse the same mistakes.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agent_core.admission import check_tools
+from agent_core.config import SessionConfig
+from agent_core.entries import Opened, Settings
+from agent_core.errors import ConfigError
+from agent_core.messages import SessionId
+from agent_core.tools import BlobStore, Tool, ToolDefinition, publish
+
+AnyTool = Tool[..., Any] | ToolDefinition | Callable[..., Any]
+
+
+def new_session_id() -> SessionId:
+    """An id that no other session has."""
+    return SessionId(f"s-{secrets.token_hex(6)}")
+
+
+def check_session_id(session_id: str) -> SessionId:
+    """The id, if it may be one. Raises ConfigError."""
+    if not session_id or len(session_id) > 128 or not all(char.isalnum() or char in "-_.:/@" for char in session_id):
+        raise ConfigError(
+            f"'{session_id}' cannot be a session's id. Use 1 to 128 letters, digits and any of - _ . : / @"
+        )
+    return SessionId(session_id)
+
+
+async def opening(
+    tools: Sequence[AnyTool], labels: Mapping[str, str], blobs: BlobStore, fields: Mapping[str, Any]
+) -> Opened:
+    """The first entry of a session with these settings. Raises ConfigError or ToolError for what is wrong in them."""
+    definitions = await publish(tools, blobs)
+    check_tools(definitions)
+    return Opened(config=SessionConfig.of(**fields), tools=definitions, labels=dict(labels))
+
+
+def settings_between(
+    opened: Opened, given: Mapping[str, Any], config: SessionConfig, tools: Sequence[ToolDefinition]
+) -> Settings | None:
+    """What a caller who opens an existing session wants changed: only what was given and differs. None if nothing is."""
+    fields = {name: value for name in given if (value := getattr(opened.config, name)) != getattr(config, name)}
+    changed = opened.tools if opened.tools and opened.tools != tuple(tools) else None
+    if not fields and changed is None:
+        return None
+    dumped = opened.config.model_dump(include=set(fields))
+    return Settings(fields=dumped, tools=changed)
