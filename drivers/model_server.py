@@ -1,0 +1,71 @@
+"""Runs the scripted model server: `python -m drivers.model_server --port 8700 --script FILE`.
+
+The rule here: the first line on standard output is the address and nothing else, so that a program can read it.
+"""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agent_core.errors import ConfigError
+from agent_core.scripted.script import Script
+from agent_core.scripted.server import ScriptedServer
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8_700,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    script: Annotated[Path | None, typer.Option(help="JSON file that says what is answered; echoes without.")] = None,
+    until_eof: Annotated[bool, typer.Option("--until-eof", help="End when standard input closes.")] = False,
+) -> None:
+    """Speak Anthropic Messages (`/v1/messages`), OpenAI Responses (`/v1/responses`) and Chat Completions.
+
+    Turn knobs with POST /scripted/knobs; read GET /scripted/requests and GET /scripted/stats.
+    """
+    try:
+        loaded = Script.load(script) if script is not None else Script()
+    except ConfigError as error:
+        raise _failed(str(error)) from None
+    try:
+        asyncio.run(_serve(ScriptedServer(loaded, host=host, port=port), until_eof=until_eof))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise _failed(
+            f"Cannot listen on {host}:{port}: {reason}. Choose another --port, or 0 for a free one."
+        ) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _failed(message: str) -> typer.Exit:
+    typer.echo(message, err=True)
+    return typer.Exit(2)
+
+
+async def _serve(server: ScriptedServer, *, until_eof: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    async with server:
+        typer.echo(server.url)
+        sys.stdout.flush()
+        if until_eof:
+            loop.add_reader(sys.stdin, _on_input, stop)
+        await stop.wait()
+
+
+def _on_input(stop: asyncio.Event) -> None:
+    if not sys.stdin.buffer.read1(4_096):
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        stop.set()
+
+
+if __name__ == "__main__":
+    app()
