@@ -1,0 +1,89 @@
+"""What a run asks with, and the record of a run that lies beside its results.
+
+The rule here: two runs with the same digest may be read as one. What changes an answer is in it; where and how fast the
+sessions run is not, so that a run may be resumed on another machine, wider or narrower.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue
+
+from agent_core.config import SessionConfig
+from agent_core.frozen import Frozen
+from agent_core.tools.definition import ToolDefinition
+
+# How a session is paid for, delivered and scheduled, which changes no answer.
+_IMMATERIAL = {"api_key", "streaming", "request_class"}
+LONGEST_VALUE = 60
+
+
+class Configuration(Frozen):
+    """The model with its settings, its tools, and the limits of a sample. `timeout` is in seconds."""
+
+    session: SessionConfig
+    tools: tuple[ToolDefinition, ...] = ()
+    timeout: float | None = Field(default=None, gt=0.0)
+
+    @property
+    def basis(self) -> dict[str, JsonValue]:
+        """The settings that count, defaults left out: a setting that a later version adds changes no digest."""
+        session = self.session.model_dump(mode="json", exclude_defaults=True, exclude=_IMMATERIAL)
+        basis: dict[str, Any] = {"session": session}
+        if self.tools:
+            basis["tools"] = {tool.name: tool.model_dump(mode="json", exclude_defaults=True) for tool in self.tools}
+        if self.timeout is not None:
+            basis["timeout"] = self.timeout
+        return basis
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of the basis."""
+        text = json.dumps(self.basis, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+class RunRecord(Frozen):
+    """One run, as it was asked for last. `created_at` is in seconds since the epoch, `planned` counts results."""
+
+    version: Literal[1] = 1
+    run_id: str
+    created_at: float
+    dataset: str
+    samples: int
+    epochs: int
+    digest: str
+    configuration: dict[str, JsonValue]
+
+    @property
+    def planned(self) -> int:
+        """How many results the run has when it is whole."""
+        return self.samples * self.epochs
+
+
+def differences(before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]) -> list[str]:
+    """What has changed from one basis to another, one line a setting, long values cut."""
+    old, new = _flat(before), _flat(after)
+    return [
+        f"{name}: {_shown(old.get(name))} -> {_shown(new.get(name))}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(value: Mapping[str, JsonValue], prefix: str = "") -> dict[str, JsonValue]:
+    flat: dict[str, JsonValue] = {}
+    for name, inner in value.items():
+        path = name if prefix in ("", "session") else f"{prefix}.{name}"
+        if isinstance(inner, dict):
+            flat |= _flat(inner, path)
+        else:
+            flat[path] = inner
+    return flat
+
+
+def _shown(value: JsonValue) -> str:
+    text = "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"

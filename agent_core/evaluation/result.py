@@ -1,0 +1,104 @@
+"""Results: what came of one sample in one epoch, as one line of JSON.
+
+The rule here: a figure that is not known is left out, never zero. `completed` says that an answer is there, which a
+scorer then judges; every other outcome says why there is none.
+"""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
+
+from agent_core.errors import ErrorInfo
+from agent_core.evaluation.sample import digest_of
+from agent_core.frozen import Frozen
+from agent_core.messages import Message, Usage
+
+SampleOutcome = Literal["completed", "model_failed", "infrastructure_failed", "limit_hit", "cancelled", "missing"]
+OUTCOMES: tuple[SampleOutcome, ...] = (
+    "completed",
+    "model_failed",
+    "infrastructure_failed",
+    "limit_hit",
+    "cancelled",
+    "missing",
+)
+# What another run of the same sample would only repeat. The rest is run again when a run is resumed.
+FINAL: frozenset[SampleOutcome] = frozenset({"completed", "model_failed", "limit_hit"})
+
+Limit = Literal["time", "max_tokens", "max_steps", "context"]
+
+
+class Timings(Frozen):
+    """Moments of a sample, in seconds since the epoch.
+
+    `queued`: taken from the dataset. `started` and `ended`: of the last attempt, from opening its session to its
+    answer. `first_token`: when the model began its first answer, where the session knows it.
+    """
+
+    queued: float
+    started: float
+    first_token: float | None = None
+    ended: float
+
+    @property
+    def latency(self) -> float:
+        """Seconds that the last attempt took."""
+        return max(0.0, self.ended - self.started)
+
+
+class ResultHead(Frozen):
+    """A result without its transcript: all that counting and resuming need. `cost` is in US dollars.
+
+    `attempts` counts every attempt on record, earlier runs of the same job included. `configuration` is the digest of
+    what was asked with. `usage` and `cost` are those of the session of the last attempt.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str
+    epoch: int = Field(ge=1)
+    outcome: SampleOutcome
+    attempts: int = Field(ge=0)
+    answer: str | None = None
+    error: ErrorInfo | None = None
+    limit: Limit | None = None
+    input: str
+    target: JsonValue = None
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    usage: Usage | None = None
+    cost: float | None = None
+    timings: Timings
+    session_id: str | None = None
+    configuration: str
+
+    @property
+    def sample_digest(self) -> str:
+        """The digest of the sample that this answers, as `Sample.digest`."""
+        return digest_of(self.input, self.target)
+
+
+class Result(ResultHead):
+    """A whole result. `transcript` is every message of the session, compacted or not; None when it could not be had."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    transcript: tuple[Message, ...] | None = None
+
+
+_HEAD: TypeAdapter[ResultHead] = TypeAdapter(ResultHead)
+_RESULT: TypeAdapter[Result] = TypeAdapter(Result)
+
+
+def encode(result: Result) -> bytes:
+    """The result as one line, its newline included. Fields that are None are left out."""
+    return _RESULT.dump_json(result, exclude_none=True) + b"\n"
+
+
+def decode(line: bytes) -> Result:
+    """The result that `encode` wrote. Raises pydantic's ValidationError."""
+    return _RESULT.validate_json(line)
+
+
+def decode_head(line: bytes) -> ResultHead:
+    """The result that `encode` wrote, its transcript left unread. Raises pydantic's ValidationError."""
+    return _HEAD.validate_json(line)

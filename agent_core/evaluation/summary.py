@@ -1,0 +1,168 @@
+"""Summaries: the counts, sums and spreads of a run, kept up to date one result at a time.
+
+The rule here: a tally takes the same room for ten results as for ten million, and what it does not know it does not
+say.
+"""
+
+import math
+from collections import Counter
+from typing import NamedTuple
+
+from pydantic import Field
+
+from agent_core.evaluation.result import OUTCOMES, ResultHead, SampleOutcome
+from agent_core.frozen import Frozen
+from agent_core.messages import Usage
+
+# Latencies fall into buckets whose bounds are 2 % apart, so a quantile is right within 1 %.
+_LOG_STEP = math.log(1.02)
+_SHORTEST = 1e-4
+KEPT_FAILURES = 5
+KEPT_KINDS = 100
+
+
+class Failure(NamedTuple):
+    """One sample that did not complete, as an example of its kind."""
+
+    id: str
+    epoch: int
+    outcome: SampleOutcome
+    kind: str
+    message: str
+
+
+class Spread:
+    """Quantiles of positive values in buckets that grow with the value: relative error at most 1 %, memory bounded."""
+
+    def __init__(self) -> None:
+        self._buckets: Counter[int] = Counter()
+        self.count = 0
+
+    def add(self, value: float) -> None:
+        """Count one value; what is shorter than a tenth of a millisecond counts as that."""
+        self._buckets[math.floor(math.log(max(value, _SHORTEST)) / _LOG_STEP)] += 1
+        self.count += 1
+
+    def quantile(self, share: float) -> float | None:
+        """The value that `share` (0 to 1) of all values do not exceed; None without values."""
+        rank, seen = max(1, math.ceil(share * self.count)), 0
+        for bucket in sorted(self._buckets):
+            seen += self._buckets[bucket]
+            if seen >= rank:
+                return math.exp((bucket + 0.5) * _LOG_STEP)
+        return None
+
+
+class Summary(Frozen):
+    """A run in figures. Latencies are in seconds, of completed samples; `cost` in US dollars.
+
+    `cost` leaves out the `unpriced` results whose model has no known price or whose usage is unknown. `seconds` spans
+    from the first sample taken to the last one ended, `earlier` results (kept when the run was resumed) left out.
+    `other_lines` are results in the file that belong to no sample asked for.
+    """
+
+    planned: int
+    outcomes: dict[SampleOutcome, int]
+    earlier: int = 0
+    retried: int = 0
+    usage: Usage = Usage()
+    cost: float | None = None
+    unpriced: int = 0
+    latency_p50: float | None = None
+    latency_p95: float | None = None
+    first_token_p50: float | None = None
+    seconds: float = 0.0
+    samples_per_second: float | None = None
+    failures: tuple[Failure, ...] = ()
+    failure_kinds: dict[str, int] = Field(default_factory=dict)
+    configurations: tuple[str, ...] = ()
+    other_lines: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether every sample completed."""
+        return self.outcomes.get("completed", 0) == self.planned
+
+
+class Tally:
+    """Results as they come. `planned` is how many there will be when the run is whole."""
+
+    def __init__(self, planned: int) -> None:
+        self.planned = planned
+        self.earlier = 0
+        self.other_lines = 0
+        self.outcomes: Counter[SampleOutcome] = Counter()
+        self.usage = Usage()
+        self.cost = 0.0
+        self._unpriced = 0
+        self._retried = 0
+        self._latency = Spread()
+        self._first_token = Spread()
+        self._failures: list[Failure] = []
+        self._kinds: Counter[str] = Counter()
+        self._configurations: dict[str, None] = {}
+        self._began = math.inf
+        self._ended = 0.0
+
+    @property
+    def done(self) -> int:
+        """How many results there are."""
+        return self.outcomes.total()
+
+    def add(self, head: ResultHead, *, earlier: bool = False) -> None:
+        """Count one result; an `earlier` one is from a run that this one goes on with, and does not count as time."""
+        self.outcomes[head.outcome] += 1
+        self._retried += head.attempts > 1
+        if head.usage is not None:
+            self.usage += head.usage
+        if head.cost is None:
+            self._unpriced += 1
+        else:
+            self.cost += head.cost
+        if len(self._configurations) < KEPT_KINDS:
+            self._configurations.setdefault(head.configuration)
+        if earlier:
+            self.earlier += 1
+        else:
+            self._began = min(self._began, head.timings.queued)
+            self._ended = max(self._ended, head.timings.ended)
+        if head.outcome == "completed":
+            self._latency.add(head.timings.latency)
+            if head.timings.first_token is not None:
+                self._first_token.add(head.timings.first_token - head.timings.started)
+        else:
+            self._add_failure(head)
+
+    def _add_failure(self, head: ResultHead) -> None:
+        kind = head.limit or (head.error.kind if head.error else head.outcome)
+        if kind in self._kinds or len(self._kinds) < KEPT_KINDS:
+            self._kinds[kind] += 1
+        # The first of each kind tells more than the first few of one kind.
+        if len(self._failures) < KEPT_FAILURES and self._kinds[kind] <= 2:
+            message = head.error.message if head.error else ""
+            self._failures.append(Failure(head.id, head.epoch, head.outcome, kind, message))
+
+    def summary(self) -> Summary:
+        """The figures so far; what has no result yet is missing."""
+        fresh = self.done - self.earlier
+        seconds = max(0.0, self._ended - self._began) if fresh else 0.0
+        counts: dict[SampleOutcome, int] = {outcome: self.outcomes[outcome] for outcome in OUTCOMES}
+        counts["missing"] = self.planned - self.done
+        return Summary(
+            planned=self.planned,
+            outcomes=counts,
+            earlier=self.earlier,
+            retried=self._retried,
+            usage=self.usage,
+            cost=self.cost if self._unpriced < self.done else None,
+            unpriced=self._unpriced,
+            latency_p50=self._latency.quantile(0.5),
+            latency_p95=self._latency.quantile(0.95),
+            first_token_p50=self._first_token.quantile(0.5),
+            seconds=seconds,
+            samples_per_second=fresh / seconds if seconds else None,
+            failures=tuple(self._failures),
+            failure_kinds=dict(self._kinds.most_common()),
+            configurations=tuple(self._configurations),
+            other_lines=self.other_lines,
+        )

@@ -1,0 +1,65 @@
+"""Verdicts: which outcome an error is, and whether trying again may help.
+
+The rule here: `model_failed` is what the same request would meet again, `infrastructure_failed` what a better moment
+might mend, `limit_hit` what the user's own limits ended. No error is without a verdict.
+"""
+
+from typing import NamedTuple
+
+from agent_core.errors import ConfigError, ErrorInfo, ProviderError, RayconteurError, SessionError
+from agent_core.evaluation.result import Limit, SampleOutcome
+
+# Outcomes of a turn (see `entries.Outcome`), which the kind of a SessionError names, that are limits.
+_LIMITS: dict[str, Limit] = {
+    "max_tokens": "max_tokens",
+    "max_steps": "max_steps",
+    "context_exceeded": "context",
+    "context_too_long": "context",
+}
+# Seen once, these would be seen by every other sample too.
+HOPELESS = frozenset({"authentication"})
+LONGEST_MESSAGE = 2000
+
+
+class Verdict(NamedTuple):
+    """How an attempt ended. `again`: another attempt may end better."""
+
+    outcome: SampleOutcome
+    error: ErrorInfo | None = None
+    limit: Limit | None = None
+    again: bool = False
+
+
+COMPLETED = Verdict("completed")
+CANCELLED = Verdict("cancelled")
+TIMED_OUT = Verdict("limit_hit", limit="time")
+
+
+def judge(error: Exception) -> Verdict:
+    """The verdict on what asking a session raised."""
+    info = _info(error)
+    if limit := _LIMITS.get(info.kind):
+        return Verdict("limit_hit", info, limit)
+    match error:
+        case ProviderError():
+            if error.retryable or info.kind in HOPELESS:
+                return Verdict("infrastructure_failed", info, again=error.retryable)
+            return Verdict("model_failed", info)
+        case SessionError() if info.kind == "refused":
+            return Verdict("model_failed", info)
+        case ConfigError():
+            return Verdict("infrastructure_failed", info)
+        case _:
+            return Verdict("infrastructure_failed", info, again=True)
+
+
+def _info(error: Exception) -> ErrorInfo:
+    """The error as data; one that is none of ours is put down by its class, its text cut."""
+    # An error raised in another process arrives wrapped, with what it was as `cause`.
+    cause = getattr(error, "cause", None)
+    if isinstance(error, RayconteurError):
+        return error.info()
+    if isinstance(cause, RayconteurError):
+        return cause.info()
+    text = f"{type(error).__name__}: {error}".strip(": ")
+    return ErrorInfo(boundary="placement", kind=type(error).__name__, message=text[:LONGEST_MESSAGE], retryable=True)

@@ -1,0 +1,1 @@
+"""Evaluation: datasets, resuming, counting and the runner, on fakes and without Ray."""
