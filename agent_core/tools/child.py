@@ -122,7 +122,7 @@ def _detach_output(link: BinaryIO | Any) -> None:
 
     os.set_inheritable(link.fileno(), False)  # noqa: FBT003
     os.dup2(2, 1)
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
 
 
 def _restore_environment() -> None:

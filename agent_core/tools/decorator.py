@@ -10,11 +10,12 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
+import docstring_parser
 from pydantic import ValidationError
 
 from agent_core.errors import ToolError
 from agent_core.tools.definition import ToolDefinition, ToolReference
-from agent_core.tools.identity import reference_of
+from agent_core.tools.identity import name_in_module, reference_of
 from agent_core.tools.schema import Parameters, hints_of, parameters_of
 
 P = ParamSpec("P")
@@ -96,9 +97,9 @@ class Tool(Generic[P, R]):
         return self._code
 
     def __reduce__(self) -> tuple[Any, ...]:
-        reference = self._named.reference if self._named is not None else None
-        if reference is not None and reference.module is not None:
-            return _named_tool, (reference,)
+        name = name_in_module(self, self.function)
+        if name is not None:
+            return _named_tool, (self.function.__module__, name)
         return Tool, (self.function, self.options, self.hints)
 
     def _check_summary(self) -> None:
@@ -145,10 +146,10 @@ def external_tool(name: str, description: str, schema: Mapping[str, Any]) -> Too
     return _checked(name=name, description=description, input_schema=dict(schema))
 
 
-def _named_tool(reference: ToolReference) -> "Tool[..., Any]":
+def _named_tool(module: str, name: str) -> "Tool[..., Any]":
     from agent_core.tools.resolving import load
 
-    return load(reference, None)
+    return load(ToolReference(module=module, name=name), None)
 
 
 def _check_function(function: Callable[..., object]) -> None:
@@ -197,8 +198,6 @@ def _docstring(function: Callable[..., object]) -> tuple[str, dict[str, str]]:
     text = inspect.getdoc(function) or ""
     if not text:
         return "", {}
-    import docstring_parser
-
     try:
         parsed = docstring_parser.parse(text)
     except docstring_parser.ParseError:

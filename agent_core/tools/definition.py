@@ -1,7 +1,7 @@
 """What a tool is: its schema for the model, where its code is, and how it may be run.
 
-The rule here: a definition is data that outlives the process that made it. Code is named by `module:name` and a digest of
-its source, or stored once by its hash; a definition without code is external.
+The rule here: a definition is data that outlives the process that made it. Code is named by `module:name` and a digest
+of its source, or stored once by its hash; a definition without code is external.
 """
 
 from typing import Any, Self
@@ -38,8 +38,8 @@ class ToolDefinition(Frozen):
     """A tool as the session knows it.
 
     `timeout` is in seconds for one attempt; `retries` counts attempts after the first and is refused unless the tool is
-    idempotent. `output_limit` is in characters. `input_schema` is a JSON schema of type object. An `asynchronous` tool runs
-    in its executor's event loop, every other one in a process of its own.
+    idempotent. `output_limit` is in characters. `input_schema` is a JSON schema of type object. An `asynchronous` tool
+    runs in its executor's event loop, every other one in a process of its own.
     """
 
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")

@@ -38,9 +38,9 @@ def _processors() -> int:
 class ExecutorOptions:
     """How much an executor runs at once.
 
-    `slots` calls run at most, the rest wait in order. Of them at most `max_children` are synchronous, each in a process of
-    its own; `children` processes are kept ready (default: one for each processor). Times in seconds: `load_timeout` for
-    importing a tool's module, `grace` for an asynchronous tool to end once it is cancelled; it is left behind then.
+    `slots` calls run at most, the rest wait in order. Of them at most `max_children` are synchronous, each in a process
+    of its own; `children` processes are kept ready (default: one for each processor). Times in seconds: `load_timeout`
+    for importing a tool's module, `grace` for an asynchronous tool to end once it is cancelled; then it is left behind.
     """
 
     slots: int = 256
@@ -54,7 +54,7 @@ class ExecutorOptions:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorStatus:
-    """An executor at one moment. `leaving` counts tools that were cancelled and have not ended; `outcomes` counts reports."""
+    """An executor at one moment. `leaving` counts cancelled tools that have not ended, `outcomes` counts reports."""
 
     slots: int
     running: int
@@ -84,8 +84,8 @@ class _Call:
 class LocalToolExecutor:
     """The `ToolExecutor` port in this process. It belongs to the event loop of its first `dispatch`.
 
-    Tools given as `tools` run as they are if they are asynchronous, sharing their closures with the caller; all others are
-    found by their references, with stored code from `blobs`.
+    Tools given as `tools` run as they are if they are asynchronous, sharing their closures with the caller; all others
+    are found by their references, with stored code from `blobs`.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class LocalToolExecutor:
         )
         try:
             call.deliver(ToolReport(key, result, end.outcome, call.seconds))
-        except Exception:
+        except Exception:  # noqa: BLE001 - the receiver's failure is not the executor's
             _log.exception("a report of tool '%s' could not be delivered", call.invocation.call.name)
 
     def _is_open(self, call: _Call) -> bool:

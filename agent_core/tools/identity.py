@@ -1,4 +1,4 @@
-"""Who a tool is once the process that made it is gone: a name and a digest of its source, or the hash of its pickled code.
+"""Who a tool is once the process that made it is gone: a name and a digest of its source, or the hash of its code.
 
 The rule here: code is named when a module holds it and carried only when none does (`__main__`, notebooks, closures).
 """
@@ -38,7 +38,7 @@ def reference_of(holder: object, function: Callable[..., object]) -> tuple[ToolR
     Raises ToolError if the code can be neither named nor pickled.
     """
     module = function.__module__
-    name = _name_in_module(module, holder, function)
+    name = name_in_module(holder, function)
     if name is not None:
         return ToolReference(module=module, name=name, digest=digest_of(function)), None
     code = _pickled(holder, function.__name__)
@@ -46,8 +46,9 @@ def reference_of(holder: object, function: Callable[..., object]) -> tuple[ToolR
     return ToolReference(pickled=key, digest=key[:32]), code
 
 
-def _name_in_module(module: str, holder: object, function: Callable[..., object]) -> str | None:
-    """The dotted name under which another process finds the tool, None if there is none."""
+def name_in_module(holder: object, function: Callable[..., object]) -> str | None:
+    """The dotted name under which another process finds the tool in its function's module, None if there is none."""
+    module = function.__module__
     loaded = sys.modules.get(module)
     if module == "__main__" or loaded is None or loaded.__spec__ is None:
         return None
@@ -60,10 +61,10 @@ def _name_in_module(module: str, holder: object, function: Callable[..., object]
 
 
 def _pickled(holder: object, name: str) -> bytes:
-    import cloudpickle
+    import cloudpickle  # pyright: ignore[reportMissingTypeStubs] - it has none
 
     try:
-        return cloudpickle.dumps(holder)
+        return cloudpickle.dumps(holder)  # pyright: ignore[reportUnknownMemberType]
     except Exception as error:
         raise ToolError(
             f"tool '{name}' lives in no module, and its code cannot be carried to where tools run:"

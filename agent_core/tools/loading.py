@@ -46,7 +46,7 @@ def _imported(module: str, place: str) -> ModuleType:
                 " and write package.module:name, without .py."
             ) from None
         raise ConfigError(_author_error(module, error)) from None
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything while it is imported
         raise ConfigError(_author_error(module, error)) from None
 
 
@@ -114,5 +114,5 @@ def _all(module: ModuleType) -> list[AnyTool]:
 
 
 def _tools_in(module: ModuleType) -> list[AnyTool]:
-    unique = {id(item): cast("AnyTool", item) for item in vars(module).values() if isinstance(item, Tool)}
-    return list(unique.values())
+    found = [cast("AnyTool", item) for item in vars(module).values() if isinstance(item, Tool)]
+    return list({id(item): item for item in found}.values())

@@ -63,11 +63,11 @@ def end_of_value(tool: AnyTool, values: Mapping[str, Any], value: object, limit:
 
 def end_of_error(tool: AnyTool, error: BaseException) -> CallEnd:
     """The end of a call that raised: the error's type and message, and the last line of the tool's own file."""
-    message = str(error).strip()
+    message = _message(error)
     if len(message) > MESSAGE_LIMIT:
         message = f"{message[:MESSAGE_LIMIT]}... ({len(message) - MESSAGE_LIMIT:,} characters left out)"
     said = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return CallEnd("exception", f"Tool '{tool.name}' failed: {said}{_place(tool, error)}")
+    return CallEnd("exception", _sendable(f"Tool '{tool.name}' failed: {said}{_place(tool, error)}"))
 
 
 def end_of_bad_arguments(tool: AnyTool, error: ValidationError) -> CallEnd:
@@ -88,7 +88,8 @@ def content_of(value: object) -> Content:
     """The returned value as text, or as the blocks that it is made of."""
     match value:
         case str():
-            return value
+            # Not the value itself, which may be of a class that only the tool's process knows.
+            return _sendable(str.__str__(value))
         case None:
             return ""
         case bytes() | bytearray() | memoryview():
@@ -99,6 +100,20 @@ def content_of(value: object) -> Content:
             return tuple(_block(item) for item in cast("list[object]", value))
         case _:
             return _json(value)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error).strip()
+    except Exception:  # noqa: BLE001 - the author's own __str__
+        return "(its message could not be read)"
+
+
+def _sendable(text: str) -> str:
+    """The text without lone surrogates, which no JSON on the way to a journal or a provider can hold."""
+    if text.isascii():
+        return text
+    return text.encode(errors="replace").decode()
 
 
 def _has_blocks(items: "list[object] | tuple[object, ...]") -> bool:
@@ -141,8 +156,8 @@ def _cut(name: str, content: Content, size: int, limit: int) -> str:
     head = limit * 2 // 3
     tail = limit - head
     return (
-        f"The output of tool '{name}' is {size:,} characters, over its limit of {limit:,}. Its beginning and end follow;"
-        f" {size - limit:,} characters between them are left out. Ask for less at a time.\n\n"
+        f"The output of tool '{name}' is {size:,} characters, over its limit of {limit:,}. Its beginning and end"
+        f" follow; {size - limit:,} characters between them are left out. Ask for less at a time.\n\n"
         f"{text[:head]}\n[... {size - limit:,} characters left out ...]\n{text[len(text) - tail :]}"
     )
 
@@ -159,7 +174,7 @@ def _summary(tool: AnyTool, values: Mapping[str, Any], value: object) -> str | N
     except Exception as error:  # noqa: BLE001 - the author's code; a result must not be lost for want of a summary
         _log.warning("compact_summary of tool '%s' failed: %s: %s", tool.name, type(error).__name__, error)
         return None
-    return text[:SUMMARY_LIMIT]
+    return _sendable(text[:SUMMARY_LIMIT])
 
 
 def _defaults(tool: AnyTool) -> dict[str, Any]:

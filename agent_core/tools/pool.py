@@ -1,7 +1,7 @@
 """The ready pool of child processes.
 
-The rule here: a process that is lent runs one call; it comes back alive or is replaced in the background. The pool keeps
-`size` of them and grows to `maximum` only while calls wait long, since a process costs more than a short wait.
+The rule here: a process that is lent runs one call; it comes back alive or is replaced in the background. The pool
+keeps `size` of them and grows to `maximum` only while calls wait long, since a process costs more than a short wait.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from agent_core.errors import ToolUnavailable
-from agent_core.tools.processes import Child
+from agent_core.tools.processes import Child, start_child
 
 _log = logging.getLogger("rayconteur.tools")
 
@@ -19,7 +19,8 @@ _log = logging.getLogger("rayconteur.tools")
 class PoolOptions:
     """`size` processes are kept, at most `maximum` are used. Times in seconds.
 
-    A call that has waited for `grow_after` brings one more process; one beyond `size` that was idle for `idle_after` ends.
+    A call that has waited for `grow_after` brings one more process; one beyond `size` that was idle for `idle_after`
+    ends.
     """
 
     size: int
@@ -126,7 +127,7 @@ class ChildPool:
 
     async def _started(self) -> None:
         try:
-            child = await Child.start()
+            child = await start_child()
         except ToolUnavailable as error:
             _log.warning("a tool process did not start: %s", error)
             self._refuse(error)

@@ -11,9 +11,8 @@ import pickle
 import signal
 import socket
 import sys
-from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from agent_core.errors import ToolUnavailable
 from agent_core.tools.child import HEADER, PATH_VARIABLE, frame
@@ -23,9 +22,10 @@ from agent_core.tools.output import CallEnd
 
 START_TIMEOUT = 60.0
 """Seconds that a process may take until it is ready, imports of ours included."""
-TAIL_LINES = 20
-"""Lines of a child's standard output and error that are kept, to say what it wrote before it died."""
-_LINE_LIMIT = 65_536
+TAIL_CHARACTERS = 1_000
+"""How much of a call's standard output and error is kept, to say what it wrote before it died."""
+_LAST_WORDS = 0.2
+"""Seconds to wait for what a dead child wrote."""
 _ROOT = str(Path(__file__).resolve().parents[2])
 
 _log = logging.getLogger("rayconteur.tools.output")
@@ -44,8 +44,19 @@ class _Link(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.closed = False
+        self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
+
+    def write(self, data: bytes) -> None:
+        """Send a frame; to a closed socket it is lost, and the awaited answer has failed already."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close the socket at once."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def expect(self) -> asyncio.Future[bytes]:
         """A future for the next frame; it fails with _Closed when the socket closes instead."""
@@ -53,6 +64,9 @@ class _Link(asyncio.Protocol):
         if self.closed:
             self._answer.set_exception(_Closed())
         return self._answer
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -72,69 +86,41 @@ class _Link(asyncio.Protocol):
             self._answer.set_exception(_Closed())
 
 
+class _Output(asyncio.Protocol):
+    """The reading end of a child's standard output and error: the newest characters are kept."""
+
+    def __init__(self) -> None:
+        self.tail = ""
+        self.ended = asyncio.Event()
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        text = data.decode(errors="replace")
+        _log.debug("%s", text)
+        self.tail = (self.tail + text)[-TAIL_CHARACTERS:]
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        self.ended.set()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
 class Child:
     """A process that runs tools, one request at a time."""
 
-    def __init__(self, process: asyncio.subprocess.Process, lifeline: int, link: _Link) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, lifeline: int, link: _Link, output: _Output) -> None:
         self.loaded: set[str] = set()
         self.idle_since = 0.0
         self._process = process
         self._lifeline = lifeline
         self._link = link
-        self._transport: asyncio.WriteTransport | None = None
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._output = asyncio.create_task(self._read_output())
+        self._output = output
         self._killed = False
-
-    @classmethod
-    async def start(cls) -> "Child":
-        """Start a process and wait until it is ready.
-
-        Raises ToolUnavailable when it does not come up.
-        """
-        child: Child | None = None
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                child, ours = await cls._launched()
-                child._transport, _ = await asyncio.get_running_loop().create_connection(lambda: child._link, sock=ours)
-                await child._request(list(sys.path))
-        except (OSError, TimeoutError, ChildDied) as error:
-            raise ToolUnavailable(
-                f"no process could be started to run it: {type(error).__name__}: {error}."
-                " Look at the machine's free memory and its limits of processes and open files."
-            ) from error
-        else:
-            ready, child = child, None
-            return ready
-        finally:
-            if child is not None:
-                child.kill()
-
-    @classmethod
-    async def _launched(cls) -> "tuple[Child, socket.socket]":
-        with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as at_once:
-            ours, theirs = socket.socketpair()
-            on_failure.callback(ours.close)
-            at_once.callback(theirs.close)
-            end, lifeline = os.pipe()
-            on_failure.callback(os.close, lifeline)
-            at_once.callback(os.close, end)
-            ours.setblocking(False)  # noqa: FBT003 - the method's own signature
-            arguments = ("-m", "agent_core.tools.child", str(theirs.fileno()), str(end))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                limit=_LINE_LIMIT,
-                pass_fds=(theirs.fileno(), end),
-                start_new_session=True,
-                env=_environment(),
-            )
-            on_failure.pop_all()
-            return cls(process, lifeline, _Link()), ours
-        raise AssertionError
 
     @property
     def alive(self) -> bool:
@@ -156,7 +142,15 @@ class Child:
 
         Raises ChildDied. Cancelling this kills the process.
         """
+        self._output.tail = ""
         return await self._request(("call", key, values, context, limit))
+
+    async def ready(self) -> None:
+        """Give the process the module path and wait until its imports are done.
+
+        Raises ChildDied. Cancelling this kills the process.
+        """
+        await self._request(list(sys.path))
 
     def kill(self) -> None:
         """End the process and whatever it has started, at once. Safe to repeat."""
@@ -167,19 +161,17 @@ class Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         os.close(self._lifeline)
-        if self._transport is not None:
-            self._transport.abort()
+        self._link.close()
 
     async def ended(self) -> None:
-        """Wait until the process is gone and its output is read."""
+        """Wait until a killed process is gone."""
         await self._process.wait()
-        await asyncio.gather(self._output, return_exceptions=True)
+        self._output.close()
 
     async def _request(self, message: object) -> Any:
         answer = self._link.expect()
         try:
-            if self._transport is not None:
-                self._transport.write(frame(message))
+            self._link.write(frame(message))
             return pickle.loads(await answer)  # noqa: S301 - it comes from our own child
         except _Closed:
             raise ChildDied(await self._how_it_ended()) from None
@@ -191,7 +183,8 @@ class Child:
         code = await self._process.wait()
         self.kill()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._output), 0.2)
+            # A process that the tool has started in a session of its own may hold the pipe open.
+            await asyncio.wait_for(self._output.ended.wait(), _LAST_WORDS)
         if code < 0:
             name = signal.Signals(-code).name if -code in signal.valid_signals() else "unknown"
             how = f"its process was killed by signal {-code} ({name})"
@@ -199,17 +192,56 @@ class Child:
                 how += ", as happens when memory runs out"
         else:
             how = f"its process ended by itself with exit code {code}"
-        said = "\n".join(self._tail).strip()
-        return f"{how}. The last that it wrote:\n{said[-1000:]}" if said else f"{how}."
+        said = self._output.tail.strip()
+        return f"{how}. The last that it wrote:\n{said}" if said else f"{how}."
 
-    async def _read_output(self) -> None:
-        stream = self._process.stderr
-        if stream is None:
-            return
-        while data := await stream.read(_LINE_LIMIT):
-            text = data.decode(errors="replace")
-            _log.debug("process %d: %s", self._process.pid, text)
-            self._tail.extend(text.splitlines())
+
+async def start_child() -> Child:
+    """Start a process and wait until it is ready.
+
+    Raises ToolUnavailable when it does not come up.
+    """
+    try:
+        async with asyncio.timeout(START_TIMEOUT):
+            child = await _launched()
+            await child.ready()
+            return child
+    except (OSError, TimeoutError, ChildDied) as error:
+        raise ToolUnavailable(
+            f"no process could be started to run it: {type(error).__name__}: {error}."
+            " Look at the machine's free memory and its limits of processes and open files."
+        ) from error
+
+
+async def _launched() -> Child:
+    loop = asyncio.get_running_loop()
+    with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as in_any_case:
+        ours, theirs = socket.socketpair()
+        on_failure.callback(ours.close)
+        in_any_case.callback(theirs.close)
+        end, lifeline = os.pipe()
+        on_failure.callback(os.close, lifeline)
+        in_any_case.callback(os.close, end)
+        reading, writing = os.pipe()
+        in_any_case.callback(os.close, writing)
+        output = _Output()
+        await loop.connect_read_pipe(lambda: output, open(reading, "rb", buffering=0))  # noqa: ASYNC230, SIM115, PTH123
+        on_failure.callback(output.close)
+        ours.setblocking(False)  # noqa: FBT003 - the method's own signature
+        link = _Link()
+        await loop.create_connection(lambda: link, sock=ours)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "agent_core.tools.child", str(theirs.fileno()), str(end)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=writing,
+            pass_fds=(theirs.fileno(), end),
+            start_new_session=True,
+            env=_environment(),
+        )
+        on_failure.pop_all()
+    return Child(process, lifeline, link, output)
 
 
 def _environment() -> dict[str, str]:

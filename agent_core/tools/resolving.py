@@ -30,7 +30,7 @@ async def publish(
         if isinstance(given, ToolDefinition):
             definitions.append(given)
             continue
-        made: AnyTool = given if isinstance(given, Tool) else tool(given)
+        made: AnyTool = cast("AnyTool", given) if isinstance(given, Tool) else tool(given)
         if made.code is not None:
             await blobs.put(made.code)
         definitions.append(made.definition)

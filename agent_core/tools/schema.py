@@ -1,7 +1,7 @@
 """A function's signature as a JSON schema for the model, and the model's input as the function's arguments.
 
-The rule here: the schema and the arguments come from one pydantic model, so that what the schema accepts the function gets
-in the types that it is annotated with.
+The rule here: the schema and the arguments come from one pydantic model, so that what the schema accepts the function
+gets in the types that it is annotated with.
 """
 
 import inspect
@@ -13,7 +13,7 @@ from typing import Annotated, Any, cast, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaWarningKind
 
 from agent_core.errors import ToolError
 from agent_core.tools.context import ToolContext
@@ -27,7 +27,7 @@ _KINDS_REFUSED = {
 class _Schema(GenerateJsonSchema):
     """A default value that JSON has no form for is left out of the schema; the function still has it."""
 
-    ignored_warning_kinds = frozenset({"skipped-choice", "non-serializable-default"})
+    ignored_warning_kinds: set[JsonSchemaWarningKind] = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,10 @@ def parameters_of(
     for parameter in inspect.signature(function).parameters.values():
         if refusal := _KINDS_REFUSED.get(parameter.kind):
             raise ToolError(f"tool '{name}' takes {refusal.format(parameter.name)}; a model passes arguments by name.")
+        if parameter.name == "self" and "self" not in hints:
+            raise ToolError(
+                f"tool '{name}' is a method: decorate a function, or a method of an object, tool(it.{name})."
+            )
         if parameter.name not in hints:
             raise ToolError(
                 f"tool '{name}': parameter '{parameter.name}' has no type hint, so no schema can be made for the model."
@@ -137,7 +141,7 @@ def _model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
 
 
 def _untitled(node: Any, *, named: bool = False) -> Any:
-    """The schema without `title`, which only repeats names; `named` says that the keys of `node` are names, not keywords."""
+    """The schema without `title`, which only repeats names. With `named`, the keys are names and not keywords."""
     if isinstance(node, list):
         return [_untitled(item) for item in cast("list[Any]", node)]
     if not isinstance(node, dict):

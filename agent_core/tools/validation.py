@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 import jsonschema
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.exceptions import (
+    SchemaError,
+    ValidationError,
+    best_match,  # pyright: ignore[reportUnknownVariableType] - its key argument is not typed
+)
 
 from agent_core.errors import ToolError
 from agent_core.tools.definition import ToolDefinition
@@ -47,13 +51,13 @@ class InputCheck:
         if validator.is_valid(values):
             return None
         errors = [cast("ValidationError", item) for item in validator.iter_errors(values)]
-        lines = [_line(best) for item in errors[:_SHOWN] if (best := best_match([item])) is not None]
+        lines = [_line(best) for item in errors[:_SHOWN] if (best := _best(item)) is not None]
         more = [f"and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
         return "; ".join([*lines, *more])
 
     def _validator(self, definition: ToolDefinition) -> _Validator:
-        # By identity, since comparing schemas would cost more than checking against one. The definition is kept with its
-        # validator, so that its id cannot become another object's.
+        # By identity, since comparing schemas would cost more than checking against one. The definition is kept with
+        # its validator, so that its id cannot become another object's.
         known = self._validators.get(id(definition))
         if known is not None:
             return known[1]
@@ -62,6 +66,11 @@ class InputCheck:
         if len(self._validators) > _KEPT:
             self._validators.popitem(last=False)
         return validator
+
+
+def _best(error: ValidationError) -> ValidationError | None:
+    """The error in a choice of schemas that says most, or the error itself."""
+    return cast("ValidationError | None", best_match([error]))
 
 
 def _line(error: ValidationError) -> str:
