@@ -1,16 +1,20 @@
 """The house rules that a program can check. Each message says what to do about the finding."""
 
 import ast
+import importlib.metadata
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PACKAGES = ("agent_core", "actors", "drivers")
+OWN = {*PACKAGES, "benchmarks", "tests", "examples"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "misc"}
@@ -136,6 +140,37 @@ def test_the_lock_holds_every_requirement(repository: Path) -> None:
         assert requirement.name in locked, f"{requirement} is not in requirements.lock: run make lock"
         (pin,) = locked[requirement.name]
         assert requirement.specifier.contains(pin.version), f"{requirement} is not what the lock has: run make lock"
+
+
+def test_every_imported_package_is_a_declared_requirement(modules: dict[Path, ast.Module], repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text())
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    runtime = names([*project["project"]["dependencies"], *extras["local"], *groups["weights"], "pydantic-core"])
+    development = runtime | names(groups["dev"])
+    providers = importlib.metadata.packages_distributions()
+    undeclared: list[str] = []
+    for path, tree in modules.items():
+        declared = runtime if path.parts[0] in PACKAGES else development
+        for name, line in imports(tree):
+            if name in sys.stdlib_module_names or name in OWN:
+                continue
+            if declared.isdisjoint(canonicalize_name(distribution) for distribution in providers.get(name, [name])):
+                undeclared.append(f"{path}:{line} imports {name}")
+    assert not undeclared, "declare each in pyproject.toml and run make lock:\n" + "\n".join(undeclared)
+
+
+def names(requirements: list[str]) -> set[str]:
+    """The distributions that requirements are about."""
+    return {canonicalize_name(Requirement(line).name) for line in requirements}
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """The top-level name of everything that a module imports, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name.split(".")[0], node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0], node.lineno
 
 
 def test_every_make_target_that_a_document_names_exists(repository: Path) -> None:
