@@ -1,0 +1,50 @@
+"""Short ways to make appends, and a journal's content as the tests compare it."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from agent_core.config import SessionConfig
+from agent_core.entries import Accepted, Closed, Entry, Opened
+from agent_core.journals.info import SessionInfo
+from agent_core.messages import SessionId, TurnId
+from agent_core.payloads import UserInput
+from agent_core.ports import Append, Journal, Record
+
+OPENED = Opened(config=SessionConfig(model="local/smollm2"), labels={"team": "red"})
+CLOSED = Closed()
+
+
+class FullJournal(Journal, Protocol):
+    """The port, and what every journal of ours can do besides."""
+
+    async def put_blob(self, data: bytes) -> str: ...
+
+    async def get_blob(self, digest: str) -> bytes | None: ...
+
+    async def session_info(self, session_id: SessionId) -> SessionInfo | None: ...
+
+    async def list_sessions(self, limit: int = 100, after: SessionId | None = None) -> Sequence[SessionInfo]: ...
+
+
+def said(text: str) -> Accepted:
+    """A user's message, accepted."""
+    return Accepted(turn_id=TurnId("t"), payload=UserInput.of(text))
+
+
+def append(session: str, epoch: int, first: int, *entries: Entry) -> Append:
+    """An append of the entries from sequence number `first` on, at second `seq`."""
+    records = [Record(first + place, epoch, float(first + place), entry) for place, entry in enumerate(entries)]
+    return Append(SessionId(session), epoch, records)
+
+
+async def told(journal: Journal, session: str) -> list[Any]:
+    """The session's texts in order, entries that are no message by their kind."""
+    records = await journal.read(SessionId(session))
+    assert [record.seq for record in records] == list(range(1, len(records) + 1))
+    return [_text(record.entry) for record in records]
+
+
+def _text(entry: Entry) -> str:
+    if isinstance(entry, Accepted) and isinstance(entry.payload, UserInput):
+        return "".join(block.text for block in entry.payload.content if block.kind == "text")
+    return entry.kind
