@@ -23,7 +23,7 @@ from agent_core.tools.validation import InputCheck
 class Attempts:
     """Runs attempts. `load_timeout` is in seconds, for importing the module of a tool that is not loaded yet."""
 
-    def __init__(self, pool: ChildPool, blobs: BlobStore, load_timeout: float, live: Sequence[AnyTool] = ()) -> None:
+    def __init__(self, pool: ChildPool, blobs: BlobStore, load_timeout: float) -> None:
         self._pool = pool
         self._blobs = blobs
         self._load_timeout = load_timeout
@@ -31,8 +31,15 @@ class Attempts:
         self._tools: dict[str, AnyTool] = {}
         self._loading: dict[str, asyncio.Task[AnyTool]] = {}
         self._codes: dict[str, bytes] = {}
-        for tool in live:
-            self._add_live(tool)
+
+    def register(self, tools: Sequence[AnyTool]) -> None:
+        """Keep tools of this process: the asynchronous ones run as they are, the code of the others is at hand."""
+        for tool in tools:
+            reference = tool.definition.reference or ToolReference()
+            if tool.asynchronous:
+                self._tools[_key(reference)] = tool
+            if tool.code is not None and reference.pickled is not None:
+                self._codes[reference.pickled] = tool.code
 
     def refusal(self, invocation: ToolInvocation) -> CallEnd | None:
         """Why a call is not to be run at all; None if it may be."""
@@ -134,13 +141,6 @@ class Attempts:
 
     def _too_slow(self) -> str:
         return f"its module was not imported within {self._load_timeout:g} s. Import slow packages inside the function."
-
-    def _add_live(self, tool: AnyTool) -> None:
-        reference = tool.definition.reference or ToolReference()
-        if tool.asynchronous:
-            self._tools[_key(reference)] = tool
-        if tool.code is not None and reference.pickled is not None:
-            self._codes[reference.pickled] = tool.code
 
 
 def _key(reference: ToolReference) -> str:

@@ -99,12 +99,17 @@ class LocalToolExecutor:
         size = max(1, min(given.children, given.max_children))
         pool = PoolOptions(size, max(size, given.max_children), given.pool_grow_after, given.pool_idle_after)
         self._pool = ChildPool(pool)
-        self._attempts = Attempts(self._pool, blobs or InMemoryBlobs(), given.load_timeout, tools)
+        self._attempts = Attempts(self._pool, blobs or InMemoryBlobs(), given.load_timeout)
+        self.register(tools)
         self._lanes = Lanes(given.slots, pool.maximum)
         self._calls: dict[str, _Call] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._outcomes: Counter[str] = Counter()
         self._closed = False
+
+    def register(self, tools: Sequence[Tool[..., Any]]) -> None:
+        """Add to the tools that run as they are."""
+        self._attempts.register(tools)
 
     def prepare(self) -> None:
         """Start the ready child processes now, rather than at the first synchronous call."""

@@ -40,10 +40,10 @@ def check_schema(name: str, schema: Mapping[str, Any]) -> None:
 
 
 class InputCheck:
-    """Checks inputs, keeping one compiled validator a definition object, the newest thousand of them."""
+    """Checks inputs, keeping the compiled validators of the newest thousand tools."""
 
     def __init__(self) -> None:
-        self._validators: OrderedDict[int, tuple[ToolDefinition, _Validator]] = OrderedDict()
+        self._validators: OrderedDict[tuple[str, str], tuple[dict[str, Any], _Validator]] = OrderedDict()
 
     def error(self, definition: ToolDefinition, values: Mapping[str, Any]) -> str | None:
         """What is wrong with the input, for the model; None if nothing is."""
@@ -56,13 +56,14 @@ class InputCheck:
         return "; ".join([*lines, *more])
 
     def _validator(self, definition: ToolDefinition) -> _Validator:
-        # By identity, since comparing schemas would cost more than checking against one. The definition is kept with
-        # its validator, so that its id cannot become another object's.
-        known = self._validators.get(id(definition))
-        if known is not None:
+        schema = definition.input_schema
+        key = (definition.name, definition.reference.digest if definition.reference is not None else "")
+        known = self._validators.get(key)
+        # Compared too: a definition may have been changed by hand. Equal schemas compare in a microsecond.
+        if known is not None and (known[0] is schema or known[0] == schema):
             return known[1]
-        validator = cast("_Validator", jsonschema.Draft202012Validator(definition.input_schema))
-        self._validators[id(definition)] = (definition, validator)
+        validator = cast("_Validator", jsonschema.Draft202012Validator(schema))
+        self._validators[key] = (schema, validator)
         if len(self._validators) > _KEPT:
             self._validators.popitem(last=False)
         return validator

@@ -1,0 +1,92 @@
+"""The tool executor actor: runs tools away from the processes of sessions.
+
+The rule here: it is a shell around `agent_core.tools`. Calls come in and reports go out one way, in envelopes; a
+stalled event loop ends the process, and whoever waits in `wait_closed` hears of it.
+"""
+
+import asyncio
+import os
+import pickle
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from agent_core.ports import ToolInvocation
+from agent_core.tools.blobs import BlobStore
+from agent_core.tools.executor import ExecutorOptions, LocalToolExecutor
+from agent_core.tools.hosting import Reply, ToolHost
+from agent_core.tools.watchdog import Watchdog
+
+STALL_TIMEOUT = 30.0
+"""Seconds for which an asynchronous tool may block the event loop before its executor is given up."""
+
+
+class ToolExecutorActor:
+    """Runs the calls of many session actors.
+
+    `blobs` finds the code of tools that no module holds. Without `stall_timeout` (in seconds) a tool that blocks the
+    event loop holds up all others for as long as it likes.
+    """
+
+    def __init__(
+        self,
+        name: str = "tools",
+        options: ExecutorOptions | None = None,
+        blobs: BlobStore | None = None,
+        stall_timeout: float | None = STALL_TIMEOUT,
+    ) -> None:
+        self._name = name
+        self._executor = LocalToolExecutor(options, blobs=blobs)
+        self._host = ToolHost(self._executor)
+        self._watchdog = Watchdog(stall_timeout) if stall_timeout is not None else None
+        self._started = False
+
+    def __repr__(self) -> str:
+        return f"ToolExecutor({self._name})"
+
+    async def attach(self, client: str, reply: Reply) -> None:
+        """Give a client its way back: every report of its calls goes to `reply.deliver`."""
+        self._start()
+        self._host.attach(client, reply)
+
+    async def detach(self, client: str) -> None:
+        """Forget a client that is gone."""
+        self._host.detach(client)
+
+    async def run(self, client: str, calls: bytes | Sequence[ToolInvocation]) -> None:
+        """Start calls, given as a list or as the pickle of one. A key that is known does not run again."""
+        self._start()
+        self._host.run(client, pickle.loads(calls) if isinstance(calls, bytes) else calls)  # noqa: S301 - our own client
+
+    async def cancel(self, client: str, keys: Sequence[str]) -> None:  # noqa: ARG002 - every method names its client
+        """Stop calls; nothing is reported for them any more."""
+        self._host.cancel(keys)
+
+    async def ping(self) -> int:
+        """Show that the event loop runs, starting the child processes if they are not. Returns the process id."""
+        self._start()
+        return os.getpid()
+
+    async def status(self) -> dict[str, Any]:
+        """What it is doing: the fields of `ExecutorStatus`, its name, process id and number of clients."""
+        state = asdict(self._executor.status)
+        return {"name": self._name, "pid": os.getpid(), "clients": self._host.clients, **state}
+
+    async def wait_closed(self) -> None:
+        """Never returns: a client that waits here learns by the call's failure that this process is gone."""
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """Cancel every call without a report and end the child processes."""
+        if self._watchdog is not None:
+            self._watchdog.stop()
+        await self._executor.aclose()
+
+    def _start(self) -> None:
+        # Not in __init__, which Ray may run outside of the event loop that everything here belongs to.
+        if self._started:
+            return
+        self._started = True
+        self._executor.prepare()
+        if self._watchdog is not None:
+            self._watchdog.start()
