@@ -4,6 +4,7 @@ The rule here: the first line on standard output is the address and nothing else
 """
 
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8_700,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     script: Annotated[Path | None, typer.Option(help="JSON file that says what is answered; echoes without.")] = None,
+    *,
     until_eof: Annotated[bool, typer.Option("--until-eof", help="End when standard input closes.")] = False,
 ) -> None:
     """Speak Anthropic Messages (`/v1/messages`), OpenAI Responses (`/v1/responses`) and Chat Completions.
@@ -62,7 +64,7 @@ async def _serve(server: ScriptedServer, *, until_eof: bool) -> None:
 
 
 def _on_input(stop: asyncio.Event) -> None:
-    if not sys.stdin.buffer.read1(4_096):
+    if not os.read(sys.stdin.fileno(), 4_096):
         asyncio.get_running_loop().remove_reader(sys.stdin)
         stop.set()
 

@@ -19,7 +19,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 class ScriptedServerProcess:
-    """`async with ScriptedServerProcess(script) as server: server.url` runs `python -m drivers.model_server` beside this process.
+    """`async with ScriptedServerProcess(script) as server: server.url` runs the server beside this process.
 
     Raises RuntimeError with the program's own message if it does not start within 30 seconds.
     """
@@ -36,7 +36,7 @@ class ScriptedServerProcess:
         if self._script is not None:
             self._directory = TemporaryDirectory(prefix="scripted-model-")
             path = Path(self._directory.name) / "script.json"
-            path.write_text(self._script.model_dump_json(exclude_defaults=True), encoding="utf-8")
+            path.write_text(self._script.model_dump_json(exclude_unset=True), encoding="utf-8")
             arguments += ["--script", str(path)]
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,

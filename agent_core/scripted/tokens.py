@@ -9,6 +9,7 @@ CHARACTERS_PER_TOKEN = 4
 MESSAGE_TOKENS = 3
 IMAGE_TOKENS = 1_500
 _BINARY = frozenset({"data", "image_url", "file_data"})
+_FRAME = frozenset({"content", "text", "thinking", "input", "output", "arguments", "function", "tool_calls", "summary"})
 _SILENT = frozenset({"cache_control", "type", "role", "id", "status", "signature", "encrypted_content"})
 
 
@@ -18,7 +19,11 @@ def text_tokens(text: str) -> int:
 
 
 def characters(value: object) -> int:
-    """Characters that a model would read in a JSON value; keys count, an image or a file counts as a fixed lump."""
+    """Characters that a model would read in a JSON value.
+
+    Keys count unless the wire alone needs them, so a text is worth the same as a block that holds it; an image or a
+    file is a fixed lump.
+    """
     total = 0
     stack: list[Any] = [value]
     while stack:
@@ -30,7 +35,7 @@ def characters(value: object) -> int:
                 if key in _BINARY:
                     total += IMAGE_TOKENS * CHARACTERS_PER_TOKEN
                 elif key not in _SILENT:
-                    total += len(key)
+                    total += 0 if key in _FRAME else len(key)
                     stack.append(inner)
         elif isinstance(item, list):
             stack.extend(cast("list[Any]", item))
