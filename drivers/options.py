@@ -6,11 +6,9 @@ under a second. A command takes whole groups as parameters; `grouped` turns each
 
 import dataclasses
 import functools
-import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +105,8 @@ class ModelOptions:
             "--tools",
             "-t",
             panel=MODEL_PANEL,
-            metavar="MODULE:NAME",
-            help="A tool, or a list of tools, that the model may call; again for more.",
+            metavar="MODULE[:NAME]",
+            help="A tool, a list of tools, or all of a module, that the model may call; again for more.",
         ),
     ] = None
 
@@ -124,7 +122,7 @@ class ModelOptions:
 
     def fields(self) -> dict[str, Any]:
         """The fields of `SessionConfig` that were given, and the model. Raises ConfigError, naming what is wrong."""
-        from agent_core.config import SessionConfig  # noqa: PLC0415 - pydantic only once the options have parsed
+        from agent_core.config import SessionConfig
 
         given: dict[str, Any] = {
             name: value
@@ -157,16 +155,26 @@ class ModelOptions:
         if kind == "file":
             _check_key_file(Path(where).expanduser())
 
+    def check_window(self) -> None:
+        """Raise ConfigError if the size of the model's context window is not known and was not said."""
+        from agent_core.config import SessionConfig
+        from agent_core.models import context_limit
+
+        try:
+            context_limit(SessionConfig.of(**self.fields()))
+        except ConfigError as error:
+            raise ConfigError(error.message.replace("Set context_limit to", "Set --context-limit to")) from None
+
     def loaded_tools(self) -> list[Any]:
         """The tools that `--tools` names, imported. Raises ConfigError: which one cannot be had, and why."""
-        if self.tools and "" not in sys.path:
+        if not self.tools:
+            return []
+        from agent_core.tools import load_tools
+
+        if "" not in sys.path:
             # `python -m` has the current directory on the path already; a console script does not.
             sys.path.insert(0, "")
-        found: list[Any] = []
-        for reference in self.tools or ():
-            value = _imported(reference)
-            found += value if isinstance(value, list | tuple) else [value]
-        return found
+        return [tool for place in self.tools for tool in load_tools(place)]
 
 
 @dataclass(frozen=True)
@@ -258,49 +266,3 @@ def _check_key_file(path: Path) -> None:
         raise ConfigError(f"--api-key file:{path}: the file cannot be read ({reason}). Check the path.") from None
     if empty:
         raise ConfigError(f"--api-key file:{path}: the file is empty. Write the key into it.")
-
-
-def _imported(reference: str) -> Any:
-    """What `module:name` names. Raises ConfigError: the module is missing, breaks when imported, or lacks the name."""
-    module_name, colon, name = reference.partition(":")
-    if not colon or not module_name or not name:
-        raise ConfigError(f"--tools {reference}: not of the form module:name, such as my_tools:weather.")
-    try:
-        value: Any = importlib.import_module(module_name)
-        for part in name.split("."):
-            value = getattr(value, part)
-    except AttributeError as error:
-        if module_name not in sys.modules:
-            raise _broken_module(reference, error) from None
-        raise ConfigError(
-            f"--tools {reference}: module {module_name} has no '{name}'.{_close_names(module_name, name)}"
-        ) from None
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise _broken_module(reference, error) from None
-        raise ConfigError(
-            f"--tools {reference}: there is no module '{error.name}'. Run from the directory that holds it"
-            f" (this one is {Path.cwd()}), or put that on PYTHONPATH."
-        ) from None
-    except Exception as error:  # noqa: BLE001 - whatever a user's module does as it is imported
-        raise _broken_module(reference, error) from None
-    return value
-
-
-def _broken_module(reference: str, error: Exception) -> ConfigError:
-    """The module is there and breaks; say where, in the last line of it that ran."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = (
-        f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
-    )
-    return ConfigError(
-        f"--tools {reference}: importing the module fails with {type(error).__name__}: {error}{where}."
-        " Mend it, or check with: python -c 'import " + reference.partition(":")[0] + "'"
-    )
-
-
-def _close_names(module_name: str, name: str) -> str:
-    import difflib  # noqa: PLC0415 - only when something is misspelt
-
-    close = difflib.get_close_matches(name, dir(sys.modules[module_name]), n=3)
-    return f" Did you mean {' or '.join(close)}?" if close else ""

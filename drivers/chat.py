@@ -1,0 +1,91 @@
+"""`python -m drivers.chat`: a conversation with any model, in a terminal or through a pipe.
+
+The rule here: a user's mistake is found before anything is started, and the prompt is there before anything heavy is
+imported; the cluster connects behind it.
+"""
+
+import dataclasses
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from drivers import errors
+from drivers.chatting.connection import Wanted
+from drivers.chatting.quiet import Quiet
+from drivers.options import ModelOptions, PlaceOptions, grouped
+
+PROGRAM = "python -m drivers.chat"
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChatOptions:
+    """Which conversation, and in what form where there is no terminal."""
+
+    session: Annotated[
+        str | None,
+        typer.Option("--session", metavar="ID", help="Go on with this session; one that is not there is made."),
+    ] = None
+    lines: Annotated[bool, typer.Option("--lines", help="Piped: each line is a message, not the whole input one.")] = (
+        False
+    )
+    json: Annotated[
+        bool, typer.Option("--json", help="Piped: print each event as a line of JSON, with its cursor.")
+    ] = False
+
+
+@app.command()
+@grouped
+async def chat(chat: ChatOptions, model: ModelOptions, place: PlaceOptions) -> int:
+    """Talk with a model. In a terminal: a chat, /help lists its commands. Piped: the answer's plain text.
+
+    echo "hi" | python -m drivers.chat --model local/smollm2
+    """
+    wanted = _checked(chat, model, place)
+    if sys.stdin.isatty() and sys.stdout.isatty() and not (chat.lines or chat.json):
+        return await _in_terminal(wanted)
+    return await _piped(wanted, chat)
+
+
+def _checked(chat: ChatOptions, model: ModelOptions, place: PlaceOptions) -> Wanted:
+    """The session that was asked for. Raises ConfigError or ToolError for whatever can be known to be wrong now."""
+    from agent_core.opening import check_session_id
+
+    fields = model.fields()
+    if chat.session is not None:
+        check_session_id(chat.session)
+    if chat.session is None or model.model is not None:
+        model.check_window()
+        # On a cluster elsewhere the key has to be there, not here.
+        if place.in_process or not (place.address or os.environ.get("RAY_ADDRESS")):
+            model.check_key()
+    return Wanted(model, place, fields, model.loaded_tools(), chat.session)
+
+
+async def _in_terminal(wanted: Wanted) -> int:
+    """The chat on a screen; on leaving, how to come back to it."""
+    from drivers.chatting.terminal import run_in_terminal
+
+    return await run_in_terminal(wanted, program=PROGRAM)
+
+
+async def _piped(wanted: Wanted, chat: ChatOptions) -> int:
+    from drivers.chatting.piped import Streams, run_piped
+
+    def hand_on(line: str) -> None:
+        streams.note(line)
+
+    with Quiet(hand_on, everything=wanted.place.debug) as quiet:
+        streams = Streams(quiet.stdout, quiet.stderr)
+        return await run_piped(wanted.connect, streams, lines=chat.lines, as_json=chat.json)
+
+
+def main() -> None:
+    """Run the program and leave with its exit code."""
+    sys.exit(errors.run(app, program=PROGRAM))
+
+
+if __name__ == "__main__":
+    main()

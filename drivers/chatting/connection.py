@@ -1,0 +1,95 @@
+"""From the options of the command line to an open session: on the cluster, or in this process.
+
+The rule here: nothing heavy is imported before `connect` is entered, and the import itself runs in a thread, so that a
+prompt that is there already stays alive.
+"""
+
+import asyncio
+import importlib
+import shlex
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent_core.session_protocol import Session
+from drivers.options import ModelOptions, PlaceOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """An open session. `new`: it was made now. `kept`: the conversation outlives the program."""
+
+    session: Session
+    description: str
+    dashboard: str = ""
+    new: bool = True
+    kept: bool = True
+    # Whether the user chose the session's id, and what has to be said again to come back to it.
+    named: bool = False
+    place_options: str = ""
+
+
+Connect = Callable[[], AbstractAsyncContextManager[Connected]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The session that the user asks for. `fields` are those of SessionConfig that were named, and the model."""
+
+    model: ModelOptions
+    place: PlaceOptions
+    fields: dict[str, Any]
+    tools: list[Any] = field(default_factory=list)
+    session_id: str | None = None
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connected]:
+        """Start or join the runtime and open the session; put everything away on leaving.
+
+        Raises RayconteurError: whatever cannot be had, with what to do.
+        """
+        async with await asyncio.to_thread(self._runtime) as runtime:
+            known = self.session_id is not None and await runtime.exists(self.session_id)
+            session = await (self._reopened(runtime) if known else self._opened(runtime))
+            hint = str(getattr(runtime, "dashboard_hint", "") or "")
+            yield Connected(
+                session=session,
+                description=runtime.description,
+                dashboard=" ".join(part for part in (runtime.dashboard_url or "", hint) if part),
+                new=not known,
+                kept=not self.place.in_process or self.place.data_dir is not None,
+                named=self.session_id is not None,
+                place_options=self._place_options(),
+            )
+
+    def _place_options(self) -> str:
+        place = self.place
+        given = [
+            ("--in-process", "") if place.in_process else None,
+            ("--data-dir", shlex.quote(str(place.data_dir))) if place.data_dir else None,
+            ("--address", shlex.quote(place.address)) if place.address else None,
+            ("--name", shlex.quote(place.name)) if place.name else None,
+        ]
+        return "".join(f" {option} {value}".rstrip() for item in given if item for option, value in [item])
+
+    def _runtime(self) -> Any:
+        place = self.place
+        if place.in_process:
+            return importlib.import_module("agent_core.local_runtime").LocalRuntime(data_dir=place.data_dir)
+        runtime = importlib.import_module("actors").Runtime
+        return runtime(place.address, name=place.name, data_dir=place.data_dir)
+
+    async def _opened(self, runtime: Any) -> Session:
+        return await runtime.session(self.session_id, tools=self.tools, **self.fields)
+
+    async def _reopened(self, runtime: Any) -> Session:
+        """The session as it was left, but for what the user named this time."""
+        session = await runtime.session(self.session_id)
+        named = dict(self.fields)
+        if self.model.model is None:
+            # The model here is only the one for a session that has none yet.
+            named["model"] = (await session.status()).model
+        if len(named) == 1 and self.model.model is None and not self.tools:
+            return session
+        return await runtime.session(self.session_id, tools=self.tools, **named)

@@ -1,0 +1,51 @@
+"""The chat on a real terminal: takes it over, hands it back, and says how to come back to the conversation.
+
+The rule here: between taking over and handing back, nobody but the screen writes to the terminal.
+"""
+
+import asyncio
+import dataclasses
+import os
+
+from prompt_toolkit.input.defaults import create_input
+
+from drivers.chatting.connection import Wanted
+from drivers.chatting.conversation import Conversation
+from drivers.chatting.quiet import Quiet
+from drivers.chatting.screen import terminal_output
+
+
+async def run_in_terminal(wanted: Wanted, *, program: str) -> int:
+    """Chat until the user leaves; return the exit code. Raises what ended the chat, if it was not the user."""
+    loop = asyncio.get_running_loop()
+    colors = None if "NO_COLOR" in os.environ else "standard"
+    conversation = Conversation(
+        wanted.connect,
+        model=wanted.fields["model"],
+        check_model=lambda model: check_model(wanted, model),
+        colors=colors,
+    )
+    quiet = Quiet(lambda line: loop.call_soon_threadsafe(conversation.printed, line), everything=wanted.place.debug)
+    with quiet:
+        code = await conversation.run(create_input(), terminal_output(quiet.stdout))
+    if farewell := _farewell(conversation, program):
+        print(farewell)
+    return code
+
+
+def check_model(wanted: Wanted, model: str) -> None:
+    """Raise ConfigError if the session could not speak to `model` with the options that the program was given."""
+    options = dataclasses.replace(wanted.model, model=model)
+    options.fields()
+    options.check_window()
+    if wanted.place.in_process or not (wanted.place.address or os.environ.get("RAY_ADDRESS")):
+        options.check_key()
+
+
+def _farewell(conversation: Conversation, program: str) -> str:
+    connected, status = conversation.connected, conversation.view.status
+    if connected is None or status is None or not status.messages:
+        return ""
+    if not connected.kept:
+        return "This conversation was in memory only; --data-dir DIRECTORY keeps the next one."
+    return f"Go on with this conversation: {program} --session {connected.session.id}{connected.place_options}"
