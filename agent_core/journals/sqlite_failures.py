@@ -32,7 +32,7 @@ _UNKNOWN: tuple[FailureKind, str] = ("io", "check the file, its disk and the pro
 
 _SYSTEM: dict[int, tuple[FailureKind, str]] = {
     errno.ENOSPC: ("disk_full", "no space is left: free some, then try again"),
-    errno.EROFS: ("read_only", f"the file system may not be written: {_ELSEWHERE}"),
+    errno.EROFS: ("read_only", f"make the file and its directory writable, or {_ELSEWHERE}"),
 }
 
 

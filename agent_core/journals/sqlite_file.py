@@ -5,6 +5,8 @@ dropped, so that the next operation looks afresh at what is there. A file that w
 written to.
 """
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +23,8 @@ from agent_core.journals.sqlite_failures import explain
 
 Found = TypeVar("Found")
 Durability = Literal["process", "power"]
+
+_CONNECTION_SURVIVES = DIVISIBLE | {"locked"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +65,18 @@ class SqliteFile:
         return self._open is not None and self._open.identity == self._identity()
 
     def opened(self) -> Connection:
-        """The writing connection, opened again if the file at the path is another one now. Raises JournalError."""
+        """The writing connection. Raises JournalError.
+
+        Another file at the path is not opened: the write-ahead log beside it belongs to the one that was there.
+        """
         if self._open is not None:
-            found = self._identity()
-            if found == self._open.identity:
+            if self.is_current():
                 return self._open.writer
-            if found is None:
-                raise failure(
-                    "missing",
-                    f"The journal {self.path} was taken away while in use: put it back (with its -wal file) and the"
-                    " work goes on, or end the program to begin with an empty one.",
-                )
-            self.close()
+            raise failure(
+                "missing",
+                f"The journal {self.path} was taken away or replaced while in use: put the same file back and the work"
+                " goes on; or end the program, and remove the -wal and -shm files if another file is to be used.",
+            )
         try:
             self._open = self._connect()
         except (OSError, SQLAlchemyError) as error:
@@ -87,7 +91,7 @@ class SqliteFile:
                 return action(connection)
         except (SQLAlchemyError, ValueError, OverflowError, sqlite3.Error) as error:
             reason = explain(self.path, error)
-            if reason.kind not in DIVISIBLE:
+            if reason.kind not in _CONNECTION_SURVIVES:
                 self.close()
             raise reason from None
 
@@ -117,6 +121,11 @@ class SqliteFile:
 
     def _connect(self) -> _Open:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists() and not os.access(
+            self.path, os.W_OK, effective_ids=os.access in os.supports_effective_ids
+        ):
+            # SQLite would open it for reading and leave files beside it that cannot be written either.
+            raise PermissionError(errno.EROFS, "the file may not be written", str(self.path))
         engine = self._engine(1, "BEGIN IMMEDIATE", self._set_up_writer)
         try:
             writer = engine.connect()
