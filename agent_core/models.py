@@ -3,15 +3,14 @@
 The rule here: nothing is guessed. A model that is not in the data has no window until its user says it.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from agent_core.config import SessionConfig
 from agent_core.errors import ConfigError
@@ -26,8 +25,8 @@ _PER = 1_000_000
 class ModelInfo(Frozen):
     """One model. Sizes are in tokens, prices in US dollars for a million tokens; None is not known.
 
-    `thinking` says what Claude takes: a budget, an effort (adaptive), or either. `reasoning` says whether an OpenAI model
-    gives reasoning items. `as_of` is the day of the facts and `source` where they stand.
+    `thinking` says what Claude takes: a budget, an effort (adaptive), or either. `reasoning` says whether an OpenAI
+    model gives reasoning items. `as_of` is the day of the facts and `source` where they stand.
     """
 
     context_window: int = Field(ge=256)
@@ -43,7 +42,11 @@ class ModelInfo(Frozen):
 
 
 Models = Mapping[str, ModelInfo]
-_MODELS: TypeAdapter[dict[str, ModelInfo]] = TypeAdapter(dict[str, ModelInfo])
+
+
+class _File(Frozen):
+    about: str = ""
+    models: dict[str, ModelInfo]
 
 
 @cache
@@ -80,8 +83,8 @@ def context_limit(config: SessionConfig, overrides: Models | None = None) -> int
     info = model_info(config.model, overrides)
     if info is None:
         raise ConfigError(
-            f"context_limit: the window of {config.model} is not known. Set context_limit to its size in tokens, or check"
-            " the model's name.",
+            f"context_limit: the window of {config.model} is not known. Set context_limit to its size in tokens, or"
+            " check the model's name.",
             "unknown_model",
         )
     return info.context_window
@@ -107,15 +110,11 @@ def cost(model: str, usage: Usage, overrides: Models | None = None) -> float | N
 
 def _parse(text: str, name: str) -> Models:
     try:
-        data = json.loads(text)
-        models = cast("dict[str, object]", data.get("models") if isinstance(data, dict) else None)
-        return _MODELS.validate_python(models)
-    except (ValidationError, ValueError, AttributeError) as error:
-        reason = "; ".join(
-            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-        ) if isinstance(error, ValidationError) else str(error)
+        return _File.model_validate_json(text).models
+    except ValidationError as error:
+        reasons = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'file'}: {item['msg']}" for item in error.errors())
         raise ConfigError(
-            f"The models file {name} is not of the form {{\"models\": {{\"provider/name\": {{\"context_window\": ...}}}}}}:"
-            f" {reason}. Mend it, or leave it out.",
+            f'The models file {name} is not of the form {{"models": {{"provider/name": {{"context_window": ...}}}}}}:'
+            f" {reasons}. Mend it, or leave it out.",
             "models_file",
         ) from None

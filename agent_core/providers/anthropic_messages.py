@@ -1,0 +1,251 @@
+"""Anthropic's Messages API, and servers that speak it: how a request is written.
+
+The rule here: whatever the history holds, the body is one that the API takes. Neighbours of one role are one message,
+results come before anything else of their message, blank texts and thinking that is not signed by this provider are
+left out.
+
+Fields are those of `anthropic.types.MessageCreateParams` (anthropic 2.12). What is refused: docs, "Errors", "Handling
+tool calls" and "Extended thinking" on platform.claude.com.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from agent_core.content import ImageBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
+from agent_core.errors import ConfigError
+from agent_core.messages import AssistantMessage, Message
+from agent_core.models import model_info
+from agent_core.ports import ModelRequest
+from agent_core.providers.anthropic_events import MessagesReader
+from agent_core.providers.encoding import Fragment, Fragments, encode, object_with, wire_id, wire_name
+from agent_core.providers.wire import Json, Reader, Sdk, checked_tool_choice, with_extra
+from agent_core.tools.definition import ToolDefinition
+
+_CACHED = {"type": "ephemeral"}
+_CACHED_END = b',"cache_control":{"type":"ephemeral"}}'
+
+
+class _Blocks(Fragment):
+    """The blocks of a message as JSON, results apart. `thinks` says whether they begin with thinking."""
+
+    __slots__ = ("calls", "others", "results", "role", "thinks")
+
+    def __init__(self, role: str, results: list[bytes], others: list[bytes], *, thinks: bool, calls: bool) -> None:
+        super().__init__(sum(map(len, results)) + sum(map(len, others)))
+        self.role = role
+        self.results = results
+        self.others = others
+        self.thinks = thinks
+        self.calls = calls
+
+
+class AnthropicMessages:
+    """The wire `messages`. Holds nothing but the memory of messages that were written before."""
+
+    sdk: Sdk = "anthropic"
+    path = "/v1/messages"
+
+    def __init__(self, fragments: Fragments[_Blocks] | None = None) -> None:
+        self._fragments: Fragments[_Blocks] = fragments or Fragments()
+
+    def encode(self, request: ModelRequest) -> bytes:
+        """The body. See `Wire.encode`."""
+        provider = request.config.provider
+        turns = _merged(self._fragments.get(message, provider, _blocks) for message in request.messages)
+        if provider == "anthropic":
+            _mark_for_cache(turns)
+        head = _settings(request, thinking_kept=_thinking_is_kept(turns))
+        return object_with(head, "messages", (_turn(role, blocks) for role, blocks, _ in turns))
+
+    def reader(self, request: ModelRequest) -> Reader:
+        """See `Wire.reader`."""
+        return MessagesReader(request.config.provider)
+
+
+# --- Settings ------------------------------------------------------------------------------------------------------
+
+
+def _settings(request: ModelRequest, *, thinking_kept: bool) -> Json:
+    config = request.config
+    body: Json = {"model": config.model_name, "max_tokens": request.max_tokens}
+    if config.streaming:
+        body["stream"] = True
+    cached = config.provider == "anthropic"
+    if request.system and request.system.strip():
+        block: Json = {"type": "text", "text": request.system}
+        body["system"] = [block | {"cache_control": _CACHED}] if cached else request.system
+    if request.tools:
+        tools = [_tool(tool) for tool in request.tools]
+        if cached and "system" not in body:
+            tools[-1]["cache_control"] = _CACHED
+        body["tools"] = tools
+    if choice := checked_tool_choice(request):
+        body["tool_choice"] = (
+            {"type": choice} if choice in ("auto", "any", "none") else {"type": "tool", "name": choice}
+        )
+    if config.stop_sequences:
+        body["stop_sequences"] = list(config.stop_sequences)
+    if config.temperature is not None:
+        body["temperature"] = config.temperature
+    body.update(_thinking(request, kept=thinking_kept))
+    return with_extra(body, request, "messages")
+
+
+def _tool(tool: ToolDefinition) -> Json:
+    wired: Json = {"name": tool.name, "input_schema": tool.input_schema}
+    if tool.description:
+        wired["description"] = tool.description
+    return wired
+
+
+def _thinking(request: ModelRequest, *, kept: bool) -> Json:
+    """The fields for thinking: Claude 4.5 and earlier take a budget, 4.6 both, later ones an effort ("Thinking")."""
+    thinking = request.config.thinking
+    if thinking is None:
+        return {}
+    name = request.config.model_name
+    info = model_info(request.config.model)
+    mode = info.thinking if info and info.thinking else "any"
+    fields: Json = {}
+    if thinking.effort is not None:
+        if mode == "budget":
+            raise ConfigError(f"thinking.effort: {name} takes none. Set thinking.budget_tokens instead.", "thinking")
+        fields["output_config"] = {"effort": thinking.effort}
+    if thinking.budget_tokens is None:
+        fields["thinking"] = {"type": "adaptive", "display": "summarized"}
+    elif mode == "adaptive":
+        raise ConfigError(
+            f"thinking.budget_tokens: {name} takes none. Set thinking.effort to low, medium or high instead.",
+            "thinking",
+        )
+    elif thinking.budget_tokens >= request.max_tokens:
+        raise ConfigError(
+            f"thinking.budget_tokens: {thinking.budget_tokens} must be below max_tokens ({request.max_tokens}),"
+            " which holds the thinking too. Raise max_tokens or lower the budget.",
+            "thinking",
+        )
+    elif kept:
+        fields["thinking"] = {"type": "enabled", "budget_tokens": thinking.budget_tokens}
+    return fields
+
+
+# --- Conversation --------------------------------------------------------------------------------------------------
+
+_Turn = tuple[str, list[bytes], list[_Blocks]]
+
+
+def _merged(messages: Iterator[_Blocks]) -> list[_Turn]:
+    """Messages with neighbours of one role made one, results first. Those that hold nothing are left out."""
+    groups: list[tuple[str, list[_Blocks]]] = []
+    for message in messages:
+        if not message.results and not message.others:
+            continue
+        if groups and groups[-1][0] == message.role:
+            groups[-1][1].append(message)
+        else:
+            groups.append((message.role, [message]))
+    return [(role, _joined(parts), parts) for role, parts in groups]
+
+
+def _joined(parts: Sequence[_Blocks]) -> list[bytes]:
+    if len(parts) == 1:
+        return parts[0].results + parts[0].others
+    blocks = [block for part in parts for block in part.results]
+    blocks.extend(block for part in parts for block in part.others)
+    return blocks
+
+
+def _turn(role: str, blocks: list[bytes]) -> bytes:
+    return b"".join((b'{"role":"', role.encode(), b'","content":[', b",".join(blocks), b"]}"))
+
+
+def _mark_for_cache(turns: list[_Turn]) -> None:
+    """Ask for the prefix to be kept up to the newest user turn, and find it again at the one before.
+
+    The second mark is where the last request ended. Without it a step with more than 20 new blocks would miss the
+    prefix, since the cache looks no further back than that (docs, "Prompt caching").
+    """
+    left = 2
+    for role, blocks, _ in reversed(turns):
+        if role == "user":
+            blocks[-1] = blocks[-1][:-1] + _CACHED_END
+            left -= 1
+        if not left:
+            return
+
+
+def _thinking_is_kept(turns: Sequence[_Turn]) -> bool:
+    """Whether every answer of the open tool loop begins with thinking.
+
+    With `enabled` thinking the API refuses one that does not, as when a loop goes on that another provider's model
+    began.
+    """
+    for role, _, parts in reversed(turns):
+        if role == "user":
+            if not any(part.results for part in parts):
+                return True
+        elif any(part.calls for part in parts) and not parts[0].thinks:
+            return False
+    return True
+
+
+def _blocks(message: Message, provider: str) -> _Blocks:
+    if isinstance(message, AssistantMessage):
+        wired = [
+            block for block in (_assistant_block(block, provider) for block in message.content) if block is not None
+        ]
+        thinks = bool(wired) and wired[0]["type"] in ("thinking", "redacted_thinking")
+        calls = any(block["type"] == "tool_use" for block in wired)
+        return _Blocks("assistant", [], [encode(block) for block in wired], thinks=thinks, calls=calls)
+    results: list[bytes] = []
+    others: list[bytes] = []
+    for block in message.content:
+        match block:
+            case ToolResultBlock():
+                results.append(encode(_result(block)))
+            case ImageBlock():
+                others.append(encode(_image(block)))
+            case TextBlock():
+                if block.text.strip():
+                    others.append(encode({"type": "text", "text": block.text}))
+    return _Blocks("user", results, others, thinks=False, calls=False)
+
+
+def _assistant_block(block: TextBlock | ThinkingBlock | ToolUseBlock, provider: str) -> Json | None:
+    match block:
+        case TextBlock():
+            return {"type": "text", "text": block.text} if block.text.strip() else None
+        case ToolUseBlock():
+            return {"type": "tool_use", "id": wire_id(block.id), "name": wire_name(block.name), "input": block.input}
+        case ThinkingBlock():
+            if block.provider != provider or not block.signature:
+                return None
+            if block.redacted:
+                return {"type": "redacted_thinking", "data": block.signature}
+            return {"type": "thinking", "thinking": block.thinking, "signature": block.signature}
+
+
+def _result(block: ToolResultBlock) -> Json:
+    content: str | list[Json] | tuple[TextBlock | ImageBlock, ...] = block.content
+    if isinstance(content, tuple):
+        content = [_part(part) for part in content if isinstance(part, ImageBlock) or part.text.strip()] or ""
+    if block.is_error:
+        # An error without words is refused.
+        return {
+            "type": "tool_result",
+            "tool_use_id": wire_id(block.tool_use_id),
+            "content": content or "The tool failed and said nothing.",
+            "is_error": True,
+        }
+    return {"type": "tool_result", "tool_use_id": wire_id(block.tool_use_id), "content": content}
+
+
+def _part(part: TextBlock | ImageBlock) -> Json:
+    return {"type": "text", "text": part.text} if isinstance(part, TextBlock) else _image(part)
+
+
+def _image(image: ImageBlock) -> Json:
+    if image.data is not None:
+        source = {"type": "base64", "media_type": image.media_type or "image/png", "data": image.data}
+    else:
+        source = {"type": "url", "url": image.url or ""}
+    return {"type": "image", "source": source}

@@ -1,0 +1,26 @@
+"""OpenAI's SDK: the only module that imports it.
+
+The rule here: nothing but the making of a client.
+"""
+
+from functools import partial
+from typing import Any
+
+import httpx2
+from openai import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
+    AsyncStream,
+    DefaultAioHttpClient,
+)
+
+from agent_core.providers.sdk_client import LIMITS, SdkClient, SdkErrors
+
+
+def make_client(key: str, base_url: str | None) -> SdkClient:
+    """A client on aiohttp. Without a `base_url` the SDK's own default holds (OPENAI_BASE_URL, else OpenAI's)."""
+    sdk = AsyncOpenAI(api_key=key, base_url=base_url, max_retries=0, http_client=DefaultAioHttpClient(limits=LIMITS))
+    post = partial(sdk.post, cast_to=httpx2.Response, stream=True, stream_cls=AsyncStream[Any])
+    return SdkClient(post, sdk.close, SdkErrors(APIStatusError, APITimeoutError, APIConnectionError), key)
