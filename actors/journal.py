@@ -1,7 +1,7 @@
 """The journal actor: the one process that writes the journal's file, and the handle through which others reach it.
 
-The rule here: the actor moves bytes. Entries are encoded and decoded in the handle, which sends what all sessions of its
-process have to write in one envelope at a time, and sends it again until it is answered: a repeat is a success
+The rule here: the actor moves bytes. Entries are encoded and decoded in the handle, which sends what all sessions of
+its process have to write in one envelope at a time, and sends it again until it is answered: a repeat is a success
 (`rules.py`), so nothing accepted is lost and nothing is there twice when the actor dies.
 """
 
@@ -131,18 +131,21 @@ class JournalHandle(JournalClient):
     """
 
     def __init__(self, name: str, namespace: str, patience: Patience | None = None) -> None:
-        self._name = name
-        self._namespace = namespace
+        self.name = name
+        """The actor's name."""
+        self.envelopes = 0
+        """How many envelopes were sent so far, repetitions left out."""
+        self.namespace = namespace
         self._patience = patience or Patience()
         self._actor: Any = None
         self._kept: Any = None
         self._batcher = Batcher[Operation, Answer](self._send, weigh, Limits(linger=self._patience.linger))
 
     def __reduce__(self) -> tuple[type[Self], tuple[str, str, Patience]]:
-        return type(self), (self._name, self._namespace, self._patience)
+        return type(self), (self.name, self.namespace, self._patience)
 
     def keeping(self, actor: Any) -> Self:
-        """This handle, which now keeps the actor alive: Ray ends one that is not detached with the handle of its maker."""
+        """This handle, which now keeps the actor alive: Ray ends one that is not detached with its maker's handle."""
         self._actor = self._kept = actor
         return self
 
@@ -185,6 +188,7 @@ class JournalHandle(JournalClient):
 
     async def _send(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         envelope = pack_operations(operations)
+        self.envelopes += 1
         try:
             return unpack_answers(await self._ask(lambda actor: actor.submit.remote(envelope)))
         except JournalError as error:
@@ -211,15 +215,15 @@ class JournalHandle(JournalClient):
         """The actor by its name. Raises LookupError while there is none."""
         try:
             # Asks the cluster and blocks meanwhile.
-            self._actor = await asyncio.to_thread(ray.get_actor, self._name, self._namespace)
+            self._actor = await asyncio.to_thread(ray.get_actor, self.name, self.namespace)
         except ValueError:
-            raise LookupError(f"no actor is named '{self._name}' in namespace '{self._namespace}'") from None
+            raise LookupError(f"no actor is named '{self.name}' in namespace '{self.namespace}'") from None
         return self._actor
 
     def _unreachable(self, error: Exception) -> JournalError:
         return failure(
             "unreachable",
-            f"The journal actor '{self._name}' did not answer for {self._patience.deadline:g} seconds"
+            f"The journal actor '{self.name}' did not answer for {self._patience.deadline:g} seconds"
             f" ({type(error).__name__}): see whether its node is up; what was sent may be sent again.",
         )
 

@@ -1,4 +1,4 @@
-"""A program that appends from several sessions for ever and prints each append once answered. It is there to be killed."""
+"""Appends from several sessions for ever and prints each append once it is answered. It is there to be killed."""
 
 import asyncio
 import os
