@@ -219,6 +219,9 @@ class Conversation:
             self.view.unsent.pop(payload.key, None)
         elif isinstance(payload, Complete):
             self.view.count(payload.message.usage)
+        elif isinstance(payload, TurnStarted):
+            # A Ctrl-C before belonged to the turn before.
+            self._disarm()
         if event.cursor.delta == 0:
             self._stale.set()
 

@@ -27,7 +27,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import Style
 
 INPUT_ROWS = 10
-SUGGESTION_ROWS = 8
+SUGGESTION_ROWS = 14
 
 _STYLE = Style.from_dict(
     {
@@ -145,7 +145,10 @@ class Screen:
         )
         return HSplit(
             [
-                Window(FormattedTextControl(self._live), dont_extend_height=True),
+                ConditionalContainer(
+                    Window(FormattedTextControl(self._live), dont_extend_height=True),
+                    Condition(lambda: bool(self._live_lines())),
+                ),
                 Window(height=1),
                 entry,
                 suggestions,
@@ -159,9 +162,12 @@ class Screen:
         return [("class:prompt.steer", "! ")] if self.buffer.text.startswith("!") else [("class:prompt", "› ")]
 
     def _live(self) -> ANSI:
+        return ANSI("\n".join(self._live_lines()))
+
+    def _live_lines(self) -> Sequence[str]:
         size = self.size()
         below = min(self.buffer.document.line_count, INPUT_ROWS) + len(self._suggested()) + 3
-        return ANSI("\n".join(self._callbacks.live(size.columns, size.rows - below)))
+        return self._callbacks.live(size.columns, size.rows - below)
 
     def _suggested(self) -> Sequence[tuple[str, str]]:
         text = self.buffer.text
@@ -171,12 +177,13 @@ class Screen:
 
     def _suggestions(self) -> StyleAndTextTuples:
         lines: StyleAndTextTuples = []
-        for number, (usage, about) in enumerate(self._suggested()):
-            line = f"  {usage:<22}"
+        suggested = self._suggested()
+        widest = max((len(usage) for usage, _ in suggested), default=0)
+        for number, (usage, about) in enumerate(suggested):
             lines += [
                 ("", "\n" if number else ""),
-                ("class:suggestion", line),
-                ("class:suggestion.about", about[: max(self.size().columns - len(line), 0)]),
+                ("class:suggestion", f"  {usage:<{widest}}  "),
+                ("class:suggestion.about", about[: max(self.size().columns - widest - 4, 0)]),
             ]
         return lines
 

@@ -18,6 +18,7 @@ _STATES: dict[SessionState, str] = {
     "compacting": "compacting",
     "closed": "closed",
 }
+NAME_WIDTH = 30
 Fragments = list[tuple[str, str]]
 
 
@@ -37,16 +38,16 @@ class Facts:
 def status_line(facts: Facts, width: int) -> Fragments:
     """The line as (style, text) parts, at most `width` columns."""
     model = facts.status.model if facts.status else facts.model
-    short = model.rpartition("/")[2]
-    parts: list[list[tuple[str, str]]] = [[("class:toolbar.model", model)], [_state(facts)]]
+    always: list[Fragments] = [[("class:toolbar.model", _short(model))], [_state(facts)]]
     extras = _extras(facts)
-    for shown in _by_importance(extras):
-        for name in (model, short):
-            parts[0] = [("class:toolbar.model", name)]
-            line = _joined([*parts, *shown])
-            if _width(line) <= width:
-                return line
-    return _fitted(_joined([[("class:toolbar.model", short)], parts[1]]), width)
+    lines = (_joined([*always, *extras[:kept]]) for kept in range(len(extras), -1, -1))
+    return next((line for line in lines if _width(line) <= width), None) or _fitted(_joined(always), width)
+
+
+def _short(model: str) -> str:
+    """The model's name without its provider, which /status has."""
+    name = model.partition("/")[2]
+    return name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
 
 
 def _state(facts: Facts) -> tuple[str, str]:
@@ -60,8 +61,8 @@ def _state(facts: Facts) -> tuple[str, str]:
     return "class:toolbar.busy", f"{text} {duration(float(int(facts.elapsed))).replace('.0', '')}"
 
 
-def _extras(facts: Facts) -> list[list[tuple[str, str]]]:
-    """Tokens, context, queue, session: in the order in which they stand."""
+def _extras(facts: Facts) -> list[Fragments]:
+    """Tokens, share of the context, session: in the order in which they stand, what matters least last."""
     status = facts.status
     if status is None:
         return []
@@ -76,12 +77,7 @@ def _extras(facts: Facts) -> list[list[tuple[str, str]]]:
     return extras
 
 
-def _by_importance(extras: list[list[tuple[str, str]]]) -> list[list[list[tuple[str, str]]]]:
-    """The extras, then ever fewer of them: the session's id goes first, the tokens last."""
-    return [extras[:kept] for kept in range(len(extras), -1, -1)]
-
-
-def _joined(parts: list[list[tuple[str, str]]]) -> Fragments:
+def _joined(parts: list[Fragments]) -> Fragments:
     line: Fragments = [("class:toolbar", "  ")]
     for number, part in enumerate(parts):
         line += [("class:toolbar", " · ")] if number else []

@@ -133,7 +133,7 @@ class Transcript:
                 return [*self._flush(), *(UserSaid(item.text, steered=True) for item in entered if item is not None)]
             case StreamStart():
                 pieces = self._flush()
-                self._stream = _Stream()
+                self._stream, self.state = _Stream(), "running"
                 return pieces
             case TextChunk():
                 return self._text(payload)
@@ -149,6 +149,7 @@ class Transcript:
             case ToolBatch():
                 for call in payload.calls:
                     self._running[call.id] = ToolUsed(call.name, call.input)
+                self.state = "awaiting_tools"
                 return self._tools_in_order()
             case ToolSettled():
                 return self._tool_settled(payload)
@@ -286,12 +287,19 @@ class Transcript:
         self._settled.clear()
         self._uses.clear()
         self.turn_id, self.state, self.request_usage = None, "idle", Usage()
+        pieces += self._left_over(payload.turn_id)
         if payload.outcome == "failed":
             pieces.append(Noted(failure_text(payload.error), "error"))
         elif payload.outcome != "completed":
             text = _ENDINGS[payload.outcome]
             pieces.append(Noted(f"{text}; the turn was taken back" if payload.discarded else text, "warning"))
         return pieces
+
+    def _left_over(self, turn_id: TurnId) -> list[Piece]:
+        """Messages that were to steer the turn and came too late for it: they stay in the conversation."""
+        late = [seq for seq, item in self.waiting.items() if item.turn_id == turn_id]
+        said: list[Piece] = [UserSaid(self.waiting.pop(seq).text, steered=True) for seq in late]
+        return [*said, Noted("the model sees this with the next message")] if said else []
 
 
 def failure_text(error: ErrorInfo | None) -> str:
