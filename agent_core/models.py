@@ -22,11 +22,19 @@ _VERSION = re.compile(r"-(?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
 _PER = 1_000_000
 
 
+class LongPrompt(Frozen):
+    """Prices of a request whose prompt has more than `above` tokens, cached ones included: times the usual ones."""
+
+    above: int
+    input_factor: float
+    output_factor: float
+
+
 class ModelInfo(Frozen):
     """One model. Sizes are in tokens, prices in US dollars for a million tokens; None is not known.
 
-    `thinking` says what Claude takes: a budget, an effort (adaptive), or either. `reasoning` says whether an OpenAI
-    model gives reasoning items. `as_of` is the day of the facts and `source` where they stand.
+    `thinking` is what Claude takes to be told how to think; `reasoning` says whether an OpenAI model gives reasoning
+    items. `as_of` is the day of the facts and `source` where they stand.
     """
 
     context_window: int = Field(ge=256)
@@ -35,7 +43,8 @@ class ModelInfo(Frozen):
     output_price: float | None = Field(default=None, ge=0)
     cache_read_price: float | None = Field(default=None, ge=0)
     cache_write_price: float | None = Field(default=None, ge=0)
-    thinking: Literal["budget", "adaptive", "any"] | None = None
+    long_prompt: LongPrompt | None = None
+    thinking: tuple[Literal["budget", "effort", "adaptive"], ...] | None = None
     reasoning: bool | None = None
     as_of: str = ""
     source: str = ""
@@ -91,20 +100,27 @@ def context_limit(config: SessionConfig, overrides: Models | None = None) -> int
 
 
 def cost(model: str, usage: Usage, overrides: Models | None = None) -> float | None:
-    """What `usage` costs in US dollars, or None if a price that it needs is not known."""
+    """What one request costs in US dollars, or None if a price that it needs is not known.
+
+    `usage` is of a single request, for some prices depend on how long its prompt is.
+    """
     info = model_info(model, overrides)
     if info is None:
         return None
+    input_factor = output_factor = 1.0
+    prompt = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens
+    if info.long_prompt is not None and prompt > info.long_prompt.above:
+        input_factor, output_factor = info.long_prompt.input_factor, info.long_prompt.output_factor
     total = 0.0
-    for tokens, price in (
-        (usage.input_tokens, info.input_price),
-        (usage.output_tokens, info.output_price),
-        (usage.cache_read_tokens, info.cache_read_price),
-        (usage.cache_write_tokens, info.cache_write_price),
+    for tokens, price, factor in (
+        (usage.input_tokens, info.input_price, input_factor),
+        (usage.output_tokens, info.output_price, output_factor),
+        (usage.cache_read_tokens, info.cache_read_price, input_factor),
+        (usage.cache_write_tokens, info.cache_write_price, input_factor),
     ):
         if tokens and price is None:
             return None
-        total += tokens * (price or 0.0)
+        total += tokens * (price or 0.0) * factor
     return total / _PER
 
 

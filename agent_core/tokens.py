@@ -1,17 +1,35 @@
 """Token estimates for what no provider has counted yet.
 
-The rule here: an estimate is cheap and never used where the provider's own count is at hand.
+The rule here: an estimate is cheap and never used where the provider's own count is at hand. Messages are immutable,
+so each is estimated once and remembered for as long as it lives.
 """
+
+from weakref import ref
 
 from agent_core.content import ImageBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
 from agent_core.messages import Message
 
 IMAGE_TOKENS = 1_200
+_MESSAGE_TOKENS = 4
+_CLAUDE = 3.3
+_OTHERS = 4.0
+
+
+class _Estimate(ref[Message]):
+    """A message's estimate, which goes when the message does: its identity is another's from then on."""
+
+    __slots__ = ("key", "tokens")
+
+    key: tuple[int, float]
+    tokens: int
+
+
+_known: dict[tuple[int, float], _Estimate] = {}
 
 
 def characters_per_token(provider: str) -> float:
     """Characters a token: 3.3 for Claude, 4 elsewhere."""
-    return 3.3 if provider == "anthropic" else 4.0
+    return _CLAUDE if provider == "anthropic" else _OTHERS
 
 
 def estimate_text(text: str, provider: str) -> int:
@@ -20,8 +38,22 @@ def estimate_text(text: str, provider: str) -> int:
 
 
 def estimate_message(message: Message, provider: str) -> int:
-    """Tokens of a message."""
-    return 4 + sum(_block(block, provider) for block in message.content)
+    """Tokens of a message, with the few that its role takes."""
+    per_token = characters_per_token(provider)
+    key = (id(message), per_token)
+    found = _known.get(key)
+    if found is not None:
+        return found.tokens
+    estimate = _Estimate(message, _forget)
+    estimate.key = key
+    estimate.tokens = _MESSAGE_TOKENS + sum(_block(block, provider) for block in message.content)
+    _known[key] = estimate
+    return estimate.tokens
+
+
+def _forget(gone: ref[Message]) -> None:
+    if isinstance(gone, _Estimate):
+        _known.pop(gone.key, None)
 
 
 def _block(block: TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock | ImageBlock, provider: str) -> int:
@@ -29,7 +61,8 @@ def _block(block: TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock | I
         case TextBlock():
             return estimate_text(block.text, provider)
         case ThinkingBlock():
-            return estimate_text(block.thinking, provider)
+            # Opaque thinking has no text; what is sent back is its payload.
+            return estimate_text(block.thinking or block.signature or "", provider)
         case ToolUseBlock():
             return estimate_text(block.name + str(block.input), provider)
         case ImageBlock():

@@ -98,32 +98,34 @@ def _tool(tool: ToolDefinition) -> Json:
 
 
 def _thinking(request: ModelRequest, *, kept: bool) -> Json:
-    """The fields for thinking: Claude 4.5 and earlier take a budget, 4.6 both, later ones an effort ("Thinking")."""
+    """The fields for thinking. Which of them a model takes: docs, "Troubleshooting thinking".
+
+    `display` is asked for since models from 4.7 on leave the thinking's text out by default.
+    """
     thinking = request.config.thinking
     if thinking is None:
         return {}
     name = request.config.model_name
     info = model_info(request.config.model)
-    mode = info.thinking if info and info.thinking else "any"
+    takes = info.thinking if info and info.thinking else ("budget", "effort", "adaptive")
     fields: Json = {}
     if thinking.effort is not None:
-        if mode == "budget":
+        if "effort" not in takes:
             raise ConfigError(f"thinking.effort: {name} takes none. Set thinking.budget_tokens instead.", "thinking")
         fields["output_config"] = {"effort": thinking.effort}
     if thinking.budget_tokens is None:
-        fields["thinking"] = {"type": "adaptive", "display": "summarized"}
-    elif mode == "adaptive":
-        raise ConfigError(
-            f"thinking.budget_tokens: {name} takes none. Set thinking.effort to low, medium or high instead.",
-            "thinking",
-        )
-    elif thinking.budget_tokens >= request.max_tokens:
+        if "adaptive" in takes:
+            fields["thinking"] = {"type": "adaptive", "display": "summarized"}
+        return fields
+    if "budget" not in takes:
+        raise ConfigError(f"thinking.budget_tokens: {name} takes none. Set thinking.effort instead.", "thinking")
+    if thinking.budget_tokens >= request.max_tokens:
         raise ConfigError(
             f"thinking.budget_tokens: {thinking.budget_tokens} must be below max_tokens ({request.max_tokens}),"
             " which holds the thinking too. Raise max_tokens or lower the budget.",
             "thinking",
         )
-    elif kept:
+    if kept:
         fields["thinking"] = {"type": "enabled", "budget_tokens": thinking.budget_tokens}
     return fields
 
