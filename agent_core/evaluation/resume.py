@@ -35,6 +35,19 @@ def sift(lines: Iterable[bytes], index: RunIndex, *, epochs: int, name: str) -> 
     Only the last line may be torn: it begins as a result and has no end. Raises ConfigError for any other line that is
     no result: then the file is something else.
     """
+    for raw, head in _read(lines, name):
+        yield Line(raw, "torn") if head is None else Line(raw, _fate(head, index, epochs), head)
+
+
+def heads(lines: Iterable[bytes], *, name: str) -> Iterator[ResultHead]:
+    """The results in a file as it is, perhaps while it is being written: a torn last line is left out.
+
+    Raises ConfigError as `sift` does.
+    """
+    return (head for _, head in _read(lines, name) if head is not None)
+
+
+def _read(lines: Iterable[bytes], name: str) -> Iterator[tuple[bytes, ResultHead | None]]:
     for number, raw in enumerate(lines, start=1):
         try:
             head = decode_head(raw)
@@ -42,13 +55,12 @@ def sift(lines: Iterable[bytes], index: RunIndex, *, epochs: int, name: str) -> 
             torn = not raw.endswith(b"\n") and raw[: len(_BEGINNING)] == _BEGINNING[: len(raw)]
             if not torn:
                 raise ConfigError(
-                    f"{name} line {number} is no result, so this is another kind of file. Choose another --out,"
-                    " or replace it with --overwrite.",
+                    f"{name} line {number} is no result, so this is another kind of file. Choose another --out, or"
+                    " replace it with --overwrite.",
                     kind="results",
                 ) from None
-            yield Line(raw, "torn")
-        else:
-            yield Line(raw, _fate(head, index, epochs), head)
+            head = None
+        yield raw, head
 
 
 def _fate(head: ResultHead, index: RunIndex, epochs: int) -> Fate:

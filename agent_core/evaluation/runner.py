@@ -60,6 +60,7 @@ class Plan:
     longest_delay: float = 30.0
     jitter: Callable[[], float] = random.random
     put_away: float = 15.0
+    first_tokens: bool = False
     price: Callable[[Usage], float | None] = lambda _usage: None
 
 
@@ -234,7 +235,7 @@ class Runner:
         timings = Timings.model_construct(
             queued=queued,
             started=attempt.started,
-            first_token=first if attempt.started <= first <= attempt.ended else None,
+            first_token=first if self._plan.first_tokens and attempt.started <= first <= attempt.ended else None,
             ended=attempt.ended,
         )
         # Every part is checked already: where it was read, or by the session that made it.

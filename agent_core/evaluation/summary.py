@@ -6,8 +6,6 @@ say.
 
 import math
 from collections import Counter
-from typing import NamedTuple
-
 from pydantic import Field
 
 from agent_core.evaluation.result import OUTCOMES, ResultHead, SampleOutcome
@@ -21,7 +19,7 @@ KEPT_FAILURES = 5
 KEPT_KINDS = 100
 
 
-class Failure(NamedTuple):
+class Failure(Frozen):
     """One sample that did not complete, as an example of its kind."""
 
     id: str
@@ -140,7 +138,9 @@ class Tally:
         # The first of each kind tells more than the first few of one kind.
         if len(self._failures) < KEPT_FAILURES and self._kinds[kind] <= 2:
             message = head.error.message if head.error else ""
-            self._failures.append(Failure(head.id, head.epoch, head.outcome, kind, message))
+            self._failures.append(
+                Failure(id=head.id, epoch=head.epoch, outcome=head.outcome, kind=kind, message=message)
+            )
 
     def summary(self) -> Summary:
         """The figures so far; what has no result yet is missing."""

@@ -1,0 +1,81 @@
+"""What is said when a run is over, or asked about: figures on stdout, what to do next on stderr, and the exit code.
+
+The rule here: exit code 0 means that every sample completed. Anything else names what did not, and where to look.
+"""
+
+import json
+import sys
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from agent_core.errors import ConfigError
+from agent_core.evaluation.resume import heads
+from agent_core.evaluation.summary import Summary, Tally
+from drivers.errors import FAILURE
+from drivers.evaluating.results_file import Places
+from drivers.evaluating.running import Ended
+from drivers.evaluating.showing import NAMES, count, failure_line, rows_of
+
+WIDTH = 80
+
+
+def conclude(summary: Summary, places: Places, ended: Ended, *, resume: str, as_json: bool) -> int:
+    """Print how the run ended and return the exit code. Raises what ended the run early, after printing."""
+    show(summary, places, as_json=as_json)
+    told = Console(file=sys.stderr)
+    if not summary.whole:
+        others = ", ".join(
+            f"{count(number)} {NAMES[outcome]}"
+            for outcome, number in summary.outcomes.items()
+            if number and outcome != "completed"
+        )
+        _say(told, f"Not completed: {others}. Each has its line in {places.results}, but for what is missing.")
+        if places.results.is_file():
+            _say(told, f"To run what was cancelled, is missing or the infrastructure failed:\n  {resume}")
+    if ended.failure is not None:
+        raise ended.failure
+    if ended.signal is not None:
+        return 128 + ended.signal
+    return 0 if summary.whole else FAILURE
+
+
+def show(summary: Summary, places: Places, *, as_json: bool) -> None:
+    """Print the figures on stdout: as a table of at most 80 columns, or as one JSON object."""
+    if as_json:
+        print(json.dumps({"results": str(places.results), **summary.model_dump(mode="json")}, indent=2))
+        return
+    console = Console(width=min(WIDTH, Console().width), highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column()
+    for name, figure in rows_of(summary):
+        table.add_row(name, figure)
+    console.print(table)
+    for failure in summary.failures:
+        console.print(failure_line(failure), markup=False, no_wrap=True, overflow="ellipsis")
+    if hidden := sum(summary.failure_kinds.values()) - len(summary.failures):
+        kinds = ", ".join(f"{count(number)} {kind}" for kind, number in list(summary.failure_kinds.items())[:6])
+        console.print(f"and {count(hidden)} more (all in all: {kinds})", markup=False)
+    print(f"results: {places.results}")
+
+
+def standing(places: Places) -> Summary:
+    """The figures of a results file as it is now, also while it is being written. Raises ConfigError."""
+    record = places.read_record()
+    tally = Tally(record.planned if record else 0)
+    try:
+        with places.results.open("rb") as file:
+            for head in heads(file, name=str(places.results)):
+                tally.add(head)
+    except OSError as error:
+        raise ConfigError(
+            f"{places.results} cannot be read ({error.strerror}). Name the directory or file that --out named."
+        ) from None
+    tally.planned = max(tally.planned, tally.done)
+    return tally.summary()
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

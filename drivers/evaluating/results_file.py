@@ -1,0 +1,219 @@
+"""The results file of a run and the record beside it: who may write it, and what survives what.
+
+The rule here: the file holds whole lines. One process writes it at a time; each line is written at once and stays
+whatever happens to the process; nothing that is there is touched before everything else about the run is known to be
+right.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, Self
+
+from pydantic import ValidationError
+
+from agent_core.errors import ConfigError
+from agent_core.evaluation.configuration import RunRecord
+from agent_core.evaluation.resume import Line
+
+RESULTS_NAME = "results.jsonl"
+RECORD_NAME = "run.json"
+CHUNK = 1024 * 1024
+Mode = Literal["new", "resume", "overwrite"]
+
+# A path that is wrong is its user's to change; a full disk is not.
+_WRONG_PATH = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
+    errno.ENXIO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a run keeps its results and its record."""
+
+    results: Path
+    record: Path
+
+    @classmethod
+    def of(cls, out: str) -> Self:
+        """The places that `--out` means: a directory (one that is there, or a name without an ending), or a file."""
+        path = Path(out).expanduser()
+        if path.is_dir() or out.endswith(os.sep) or not (path.suffix or path.exists()):
+            return cls(path / RESULTS_NAME, path / RECORD_NAME)
+        return cls(path, path.with_name(f"{path.stem}.{RECORD_NAME}"))
+
+    def read_record(self) -> RunRecord | None:
+        """The record, if there is one. Raises ConfigError if it is none."""
+        try:
+            return RunRecord.model_validate_json(self.record.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (ValidationError, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not the record of a run"
+            raise ConfigError(
+                f"{self.record} cannot be read ({reason}). Choose another --out, or replace it all with --overwrite."
+            ) from None
+
+
+class ResultsFile:
+    """The results file, open for writing. A path that is no regular file (a pipe, a device) is only written to."""
+
+    def __init__(self, places: Places, mode: Mode) -> None:
+        """Open it, or make it. Raises ConfigError if it may not be written, or is there and `mode` is `new`."""
+        self.places = places
+        self._mode = mode
+        self._replacement: BinaryIO | None = None
+        self._unfinished = False
+        try:
+            self._made_directory = not places.results.parent.exists()
+            places.results.parent.mkdir(parents=True, exist_ok=True)
+            made = not places.results.exists()
+            self.regular = made or places.results.is_file()
+            flags = os.O_APPEND | os.O_CREAT | (os.O_RDWR if self.regular else os.O_WRONLY)
+            self._descriptor = os.open(places.results, flags, 0o644)
+        except OSError as error:
+            raise self._refused(error) from None
+        self._made = made
+        try:
+            self._lock(self._descriptor)
+            self._size = self._good = os.fstat(self._descriptor).st_size
+            if mode == "new":
+                self._refuse_results()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Put it away; a file that was made for nothing is taken away."""
+        self._discard_replacement()
+        if self.regular and self._made and os.fstat(self._descriptor).st_size == 0:
+            self.places.results.unlink(missing_ok=True)
+            self.places.record.unlink(missing_ok=True)
+            if self._made_directory:
+                with suppress(OSError):
+                    self.places.results.parent.rmdir()
+        elif self.regular:
+            os.fsync(self._descriptor)
+        os.close(self._descriptor)
+
+    def lines(self) -> Iterator[bytes]:
+        """The lines that are there now, the last one perhaps torn."""
+        if self.regular:
+            with self.places.results.open("rb") as file:
+                yield from file
+
+    def survey(self, lines: Iterable[Line]) -> Iterator[Line]:
+        """Note which lines are to stay when `begin` is called; nothing changes yet. Hands every line on."""
+        self._good = 0
+        for line in lines:
+            if line.fate in ("kept", "foreign"):
+                self._unfinished = not line.raw.endswith(b"\n")
+                if self._replacement is None:
+                    self._good += len(line.raw)
+                else:
+                    self._replacement.write(line.raw)
+            elif line.fate == "dropped" and self._replacement is None:
+                self._start_replacement()
+            yield line
+
+    def begin(self, record: RunRecord) -> None:
+        """Make the file what the run starts from, and write the record. Raises OSError."""
+        if not self.regular:
+            return
+        if self._mode == "overwrite":
+            os.ftruncate(self._descriptor, 0)
+        elif self._replacement is not None:
+            self._put_replacement()
+        elif self._good < self._size:
+            os.ftruncate(self._descriptor, self._good)
+        self._size = os.fstat(self._descriptor).st_size
+        if self._unfinished and self._size:
+            self.write(b"\n")
+        temporary = self.places.record.with_name(self.places.record.name + ".new")
+        temporary.write_bytes(record.model_dump_json(indent=2).encode() + b"\n")
+        temporary.replace(self.places.record)
+
+    def write(self, line: bytes) -> None:
+        """Append the line, whole or not at all. Raises OSError with the file's name."""
+        try:
+            written = os.write(self._descriptor, line)
+            while written < len(line):
+                written += os.write(self._descriptor, line[written:])
+        except OSError as error:
+            if self.regular:
+                os.ftruncate(self._descriptor, self._size)
+            raise OSError(error.errno, error.strerror, str(self.places.results)) from None
+        self._size += len(line)
+
+    def _start_replacement(self) -> None:
+        path = self.places.results.with_name(self.places.results.name + ".new")
+        self._replacement = path.open("wb")
+        with self.places.results.open("rb") as source:
+            _copy(source, self._replacement, self._good)
+
+    def _put_replacement(self) -> None:
+        file = self._replacement
+        if file is None:
+            return
+        file.flush()
+        os.fsync(file.fileno())
+        descriptor = os.open(file.name, os.O_RDWR | os.O_APPEND)
+        self._lock(descriptor)
+        Path(file.name).replace(self.places.results)
+        os.close(self._descriptor)
+        file.close()
+        self._descriptor, self._replacement = descriptor, None
+
+    def _refuse_results(self) -> None:
+        if self._size and self.regular:
+            raise ConfigError(
+                f"{self.places.results} is there already. To go on with it: --resume. To replace it: --overwrite."
+                " Or choose another --out."
+            )
+
+    def _discard_replacement(self) -> None:
+        if self._replacement is not None:
+            self._replacement.close()
+            Path(self._replacement.name).unlink(missing_ok=True)
+
+    def _lock(self, descriptor: int) -> None:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{self.places.results} is being written by another run. Wait for its end, or choose another --out."
+            ) from None
+        except OSError:
+            pass  # a file system without locks: then nobody can be kept out
+
+    def _refused(self, error: OSError) -> Exception:
+        if error.errno not in _WRONG_PATH:
+            return error
+        return ConfigError(
+            f"The results cannot be written to {self.places.results} ({error.strerror})."
+            " Choose another place with --out."
+        )
+
+
+def _copy(source: BinaryIO, target: BinaryIO, count: int) -> None:
+    while count > 0 and (chunk := source.read(min(count, CHUNK))):
+        target.write(chunk)
+        count -= len(chunk)
