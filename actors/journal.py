@@ -16,6 +16,8 @@ from typing import Any, Self, TypeVar, cast
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
+from actors.settings import RuntimeSettings
+from actors.tethers import hold_on
 from agent_core.errors import JournalError
 from agent_core.journals.batching import Batcher, Limits
 from agent_core.journals.client import JournalClient
@@ -53,21 +55,25 @@ class JournalPlace:
 
 
 class JournalActor:
-    """Hosts one `SqliteJournal`. A restart opens the same file again."""
+    """Hosts one `SqliteJournal`. A restart opens the same file again. With a `tether` it ends with its runtime."""
 
-    def __init__(self, path: str, options: FileOptions | None = None) -> None:
+    def __init__(self, path: str, options: FileOptions | None = None, tether: RuntimeSettings | None = None) -> None:
         self._journal = SqliteJournal(path, options)
+        self._tether = tether
+        self._held: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"Journal({self._journal.path})"
 
     async def open(self) -> JournalPlace:
         """Open the file now, so that a path that cannot be used is known before the first session."""
+        self._hold()
         await self._journal.open()
         return JournalPlace(str(self._journal.path), ray.get_runtime_context().get_node_id(), os.getpid())
 
     async def submit(self, envelope: bytes) -> bytes:
         """Perform an envelope of operations (`pack_operations`), answered by `pack_answers`."""
+        self._hold()
         return pack_answers(await self._journal.submit(unpack_operations(envelope)))
 
     async def read_page(self, session_id: str, after: int, upto: int | None) -> bytes:
@@ -90,6 +96,11 @@ class JournalActor:
         """See `SqliteJournal.get_blob`."""
         return await self._journal.get_blob(digest)
 
+    def _hold(self) -> None:
+        # Not in __init__, which Ray runs before the actor's event loop.
+        if self._tether is not None and self._held is None:
+            self._held = asyncio.get_running_loop().create_task(hold_on(self._tether))
+
     async def close(self) -> None:
         """Finish what was submitted and close the file; the actor is of no use afterwards."""
         await self._journal.close()
@@ -100,7 +111,12 @@ JOURNAL = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0)(JournalAct
 
 
 def spawn(
-    name: str, namespace: str, path: str, options: FileOptions | None = None, **placement: Any
+    name: str,
+    namespace: str,
+    path: str,
+    options: FileOptions | None = None,
+    tether: RuntimeSettings | None = None,
+    **placement: Any,
 ) -> "JournalHandle":
     """Start the journal actor, or join the one of that name, and return a handle to it.
 
@@ -108,7 +124,7 @@ def spawn(
     """
     # Chatty calls stay out of Ray's list of tasks, which is of bounded length.
     chosen = {"name": name, "namespace": namespace, "get_if_exists": True, "enable_task_events": False, **placement}
-    return JournalHandle(name, namespace).keeping(JOURNAL.options(**chosen).remote(path, options))
+    return JournalHandle(name, namespace).keeping(JOURNAL.options(**chosen).remote(path, options, tether))
 
 
 @dataclass(frozen=True, slots=True)

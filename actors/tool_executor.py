@@ -11,21 +11,34 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from agent_core.ports import ToolInvocation
+from actors.settings import RuntimeSettings
+from actors.tethers import hold_on
+from agent_core.ports import ToolInvocation, ToolReport
 from agent_core.tools.blobs import BlobStore
 from agent_core.tools.executor import ExecutorOptions, LocalToolExecutor
-from agent_core.tools.hosting import Reply, ToolHost
+from agent_core.tools.hosting import ToolHost
 from agent_core.tools.watchdog import Watchdog
 
 STALL_TIMEOUT = 30.0
 """Seconds for which an asynchronous tool may block the event loop before its executor is given up."""
 
 
+class ActorReply:
+    """The way back to an actor with a method `settle(reports)`, given its Ray handle."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def deliver(self, reports: Sequence[ToolReport]) -> None:
+        """Send an envelope. That the actor is gone shows nowhere: it asks again for what it misses."""
+        self._actor.settle.remote(reports)
+
+
 class ToolExecutorActor:
     """Runs the calls of many session actors.
 
     `blobs` finds the code of tools that no module holds. Without `stall_timeout` (in seconds) a tool that blocks the
-    event loop holds up all others for as long as it likes.
+    event loop holds up all others for as long as it likes. With a `tether` it ends with its runtime.
     """
 
     def __init__(
@@ -34,20 +47,23 @@ class ToolExecutorActor:
         options: ExecutorOptions | None = None,
         blobs: BlobStore | None = None,
         stall_timeout: float | None = STALL_TIMEOUT,
+        tether: RuntimeSettings | None = None,
     ) -> None:
         self._name = name
         self._executor = LocalToolExecutor(options, blobs=blobs)
         self._host = ToolHost(self._executor)
         self._watchdog = Watchdog(stall_timeout) if stall_timeout is not None else None
+        self._tether = tether
+        self._held: asyncio.Task[None] | None = None
         self._started = False
 
     def __repr__(self) -> str:
         return f"ToolExecutor({self._name})"
 
-    async def attach(self, client: str, reply: Reply) -> None:
-        """Give a client its way back: every report of its calls goes to `reply.deliver`."""
+    async def attach(self, client: str, reply: Any) -> None:
+        """Give a client its way back: the handle of an actor, whose `settle(reports)` gets its reports from now on."""
         self._start()
-        self._host.attach(client, reply)
+        self._host.attach(client, ActorReply(reply))
 
     async def detach(self, client: str) -> None:
         """Forget a client that is gone."""
@@ -87,6 +103,8 @@ class ToolExecutorActor:
         if self._started:
             return
         self._started = True
+        if self._tether is not None:
+            self._held = asyncio.get_running_loop().create_task(hold_on(self._tether))
         self._executor.prepare()
         if self._watchdog is not None:
             self._watchdog.start()

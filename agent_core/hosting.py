@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from agent_core import inputs
 from agent_core.entries import Opened
-from agent_core.errors import RayconteurError, SessionError
+from agent_core.errors import PlacementError, RayconteurError, SessionError
 from agent_core.messages import SessionId
 from agent_core.session import Ports, Shell
 
@@ -17,8 +17,9 @@ from agent_core.session import Ports, Shell
 class SessionHost:
     """Opens, keeps and drops the sessions of this process."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, capacity: int = 1_000_000) -> None:
         self.ports = ports
+        self._capacity = capacity
         self._shells: dict[SessionId, Shell] = {}
         self._opening: dict[SessionId, asyncio.Task[Shell]] = {}
 
@@ -31,34 +32,48 @@ class SessionHost:
         """The sessions that are live here."""
         return tuple(self._shells)
 
-    async def open(self, session_id: SessionId, opened: Opened | None = None) -> Shell:
+    async def open(
+        self, session_id: SessionId, opened: Opened | None = None, *, reopen: bool = False
+    ) -> Shell:
         """The live shell: as it is, read from the journal, or new as `opened` says.
 
-        Raises SessionError if there is no such session and `opened` is None, ConfigError if its model has no known window.
+        A session that was shut down can be read, and takes messages again only if it is to `reopen`. Raises SessionError if
+        there is no such session and `opened` is None, ConfigError if its model has no known window, PlacementError if the
+        host is full.
         """
         shell = self._shells.get(session_id)
-        if shell is not None and not shell.is_shutdown:
+        if shell is not None and shell.lost is None and not (reopen and shell.is_shutdown):
             return shell
         task = self._opening.get(session_id)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._activate(session_id, opened))
+            task = asyncio.get_running_loop().create_task(self._activate(session_id, opened, inputs.Recover(reopen)))
             self._opening[session_id] = task
             task.add_done_callback(lambda _: self._opening.pop(session_id, None))
         return await asyncio.shield(task)
 
-    async def _activate(self, session_id: SessionId, opened: Opened | None) -> Shell:
-        if opened is not None:
-            self.ports.limit_of(opened.config)
-        elif not await self.ports.journal.exists(session_id):
+    async def _activate(self, session_id: SessionId, opened: Opened | None, recover: inputs.Recover) -> Shell:
+        self._check(session_id, opened)
+        journal = self.ports.journal
+        if opened is None and not await journal.exists(session_id):
             raise SessionError(f"There is no session '{session_id}'. Give a model to make it.", "unknown_session")
-        claim = await self.ports.journal.claim(session_id, self.ports.owner)
+        claim = await journal.claim(session_id, self.ports.owner)
         shell = Shell(claim, self.ports, self._forget)
         self._shells[session_id] = shell
         if claim.records:
-            await shell.perform(inputs.Recover())
+            await shell.perform(recover)
         elif opened is not None:
             await shell.perform(inputs.Open(opened))
         return shell
+
+    def _check(self, session_id: SessionId, opened: Opened | None) -> None:
+        if len(self._shells) >= self._capacity and session_id not in self._shells:
+            raise PlacementError(
+                f"This actor hosts {len(self._shells)} sessions, as many as it may. Shut some down, or set"
+                " sessions_per_actor or session_actors higher.",
+                "full",
+            )
+        if opened is not None:
+            self.ports.limit_of(opened.config)
 
     def _forget(self, shell: Shell) -> None:
         if self._shells.get(shell.id) is shell:

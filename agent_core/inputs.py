@@ -21,7 +21,12 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """The session was read from its journal by a new owner: go on where the last one was lost."""
+    """The session was read from its journal by a new owner: go on where the last one was lost.
+
+    A session that was shut down stays so unless it is to `reopen`.
+    """
+
+    reopen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
 from agent_core.models import context_limit
 from agent_core.opening import AnyTool, check_session_id, new_session_id, opening, settings_between
-from agent_core.providers import build_model
+from agent_core.providers.dispatch import build_model
 from agent_core.providers.addressed import AddressedModel
 from agent_core.session import Ports
 from agent_core.tools import LocalToolExecutor
@@ -93,7 +93,7 @@ class LocalRuntime:
         opened: Opened | None = None
         if "model" in fields:
             opened = await opening(tools, labels or {}, JournalBlobs(self._journal), fields)
-        shell = await host.open(session_id, opened)
+        shell = await host.open(session_id, opened, reopen=True)
         conversation = shell.conversation
         if opened is not None and (
             changes := settings_between(opened, fields, conversation.config, tuple(conversation.tools.values()))

@@ -4,7 +4,7 @@ The rule here: the runtime in this process and the one on a cluster take the sam
 """
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from agent_core.admission import check_tools
@@ -41,7 +41,7 @@ async def opening(
 
 
 def settings_between(
-    opened: Opened, given: Mapping[str, Any], config: SessionConfig, tools: Sequence[ToolDefinition]
+    opened: Opened, given: Iterable[str], config: SessionConfig, tools: Sequence[ToolDefinition]
 ) -> Settings | None:
     """What a caller who opens an existing session wants changed: only what was given and differs. None if nothing is."""
     fields = {name: value for name in given if (value := getattr(opened.config, name)) != getattr(config, name)}

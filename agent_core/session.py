@@ -66,6 +66,8 @@ class Shell:
         self._room: deque[asyncio.Future[None]] = deque()
         self._closed = asyncio.Event()
         self.lost: RayconteurError | None = None
+        if conversation.closed:
+            self._closed.set()
 
     @property
     def id(self) -> SessionId:
@@ -89,13 +91,22 @@ class Shell:
         return answer
 
     async def submit(self, given: inputs.Submit) -> TurnId:
-        """As `perform`, waiting first while the mailbox is full."""
+        """Take a message once there is room for it; when this returns it is durable."""
+        turn_id = await self.accept(given)
+        await self.settled()
+        return turn_id
+
+    async def settled(self) -> None:
+        """Wait until everything decided so far is durable. Raises what lost the session."""
+        await self._outbox.settled()
+
+    async def accept(self, given: inputs.Submit) -> TurnId:
+        """Take a message once there is room for it; it is not durable yet, and none of its events has left."""
         while self._is_full(given):
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._room.append(room)
             await room
-        answer = await self.perform(given)
-        return answer.turn_id or TurnId("")
+        return self.feed(given).turn_id or TurnId("")
 
     def _is_full(self, given: inputs.Submit) -> bool:
         conversation = self._conversation

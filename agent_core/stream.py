@@ -73,7 +73,7 @@ class EventStream:
 
     def leave(self, listener: Listener) -> None:
         """Hand nothing to `listener` any more."""
-        self._listeners = tuple(other for other in self._listeners if other is not listener)
+        self._listeners = tuple(other for other in self._listeners if other != listener)
 
 
 class Subscription:

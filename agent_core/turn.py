@@ -96,7 +96,7 @@ class Machine:
                 self._recorder.record(given.opened)
                 self._recorder.do(out.Answer())
             case inputs.Recover():
-                self._recover()
+                self._recover(given)
             case inputs.Retry():
                 self._retry()
             case inputs.Clear():
@@ -178,17 +178,17 @@ class Machine:
             self._interrupt_open("keep")
         self._recorder.do(out.Answer())
 
-    def _recover(self) -> None:
-        if self.conversation.closed:
+    def _recover(self, given: inputs.Recover) -> None:
+        if self.conversation.closed and given.reopen:
             self._recorder.record(Reopened())
-        if self.conversation.open is not None:
+        if not self.conversation.closed and self.conversation.open is not None:
             self._recorder.emit(Restarted(turn_id=self.conversation.open.turn_id, from_seq=self.conversation.last_seq))
             self._answering.recover()
         self._recorder.do(out.Answer())
 
     def _advance(self) -> None:
         """Go on as far as can be gone without waiting for anybody."""
-        while True:
+        while not self.conversation.closed:
             turn = self.conversation.open
             if turn is None:
                 if not self._begin_next():
@@ -209,7 +209,7 @@ class Machine:
         if self._stopping:
             self._close()
             return False
-        if self.conversation.closed or not self.conversation.queue:
+        if not self.conversation.queue:
             return False
         self._recorder.record(TurnStarted(turn_id=self.conversation.queue[0][1].turn_id))
         return True

@@ -1,0 +1,182 @@
+"""The cluster: found, joined or started, and what is said about it.
+
+The rule here: Ray's own words never reach a user. Whatever keeps a program from its cluster is one PlacementError or
+ConfigError that says what to do; Ray's log lines stay in Ray's log files.
+"""
+
+import asyncio
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import AuthenticationError, RaySystemError
+
+from agent_core.errors import ConfigError, PlacementError
+
+ROOT = Path(__file__).resolve().parent.parent
+_CONNECT_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterInfo:
+    """The cluster that this process is on. `started` says that it was started here and ends with this process."""
+
+    address: str
+    started: bool
+    ours: bool
+    node_id: str
+    dashboard_url: str | None
+
+    @property
+    def description(self) -> str:
+        """One line that says where sessions run."""
+        return (
+            f"started a local Ray cluster ({self.address})"
+            if self.started
+            else f"joined the Ray cluster at {self.address}"
+        )
+
+    @property
+    def dashboard_hint(self) -> str:
+        """Where to look, and how to get in."""
+        if self.dashboard_url is None:
+            return "The Ray dashboard is off."
+        return f"Ray dashboard: {self.dashboard_url} (asks for a token: `ray get-auth-token` prints it)"
+
+
+async def connect(address: str | None, namespace: str, *, dashboard: bool) -> ClusterInfo:
+    """Join the cluster at `address`, else one that runs here, else start one.
+
+    `address` is None, `auto` (must be found), `local` (must be started) or `host:port`. Raises PlacementError if it cannot be
+    reached or refuses, ConfigError for an address of no known form.
+    """
+    if ray.is_initialized():
+        return _info(started=False, ours=False)
+    _check_form(address)
+    if address is not None and ":" in address:
+        await _check_reachable(address)
+    return await asyncio.to_thread(_connect, address, namespace, dashboard)
+
+
+def disconnect(cluster: ClusterInfo) -> None:
+    """Leave the cluster; one that was started here ends."""
+    if cluster.ours and ray.is_initialized():
+        ray.shutdown()
+
+
+def _check_form(address: str | None) -> None:
+    if address in (None, "auto", "local"):
+        return
+    if address.startswith("ray://"):
+        raise ConfigError(
+            f"'{address}' is a Ray Client address, over which streams do not travel. Run the program on the cluster"
+            " (`ray job submit --working-dir . -- python -m ...`) or give the head's address, host:6379."
+        )
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdigit()):
+        raise ConfigError(f"'{address}' is no address of a cluster. Give host:port (usually host:6379), auto or local.")
+
+
+async def _check_reachable(address: str) -> None:
+    """A quick look before Ray's own slow one."""
+    host, _, port = address.rpartition(":")
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
+            _, writer = await asyncio.open_connection(host, int(port))
+        writer.close()
+    except (OSError, TimeoutError) as error:
+        reason = "no answer" if isinstance(error, TimeoutError) else (error.strerror or type(error).__name__)
+        raise PlacementError(
+            f"No Ray cluster can be reached at {address} ({reason}). Check the address and that the head runs"
+            " (`ray status --address ...`), or leave --address out to start a local cluster.",
+            "unreachable",
+        ) from None
+
+
+def _connect(address: str | None, namespace: str, dashboard: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
+    _be_quiet()
+    wanted = address or os.environ.get("RAY_ADDRESS") or "auto"
+    try:
+        if wanted != "local":
+            try:
+                return _join(wanted, namespace)
+            except ConnectionError:
+                if address is not None or "RAY_ADDRESS" in os.environ:
+                    raise
+        return _start(namespace, dashboard)
+    except AuthenticationError as error:
+        raise PlacementError(
+            f"The cluster at {wanted} wants a token. Put it into ~/.ray/auth_token, or into RAY_AUTH_TOKEN (on the head,"
+            " `ray get-auth-token` prints it).",
+            "token",
+        ) from error
+    except (ConnectionError, RuntimeError, RaySystemError, ValueError, OSError) as error:
+        raise _explained(wanted, error) from error
+
+
+def _join(address: str, namespace: str) -> ClusterInfo:
+    ray.init(address=address, namespace=namespace, runtime_env=_shipped(), **_QUIET)
+    return _info(started=False, ours=True)
+
+
+def _start(namespace: str, dashboard: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    previous = os.environ.get("PYTHONPATH")
+    # Workers of a local cluster inherit it: they find the same code wherever the program was started.
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    try:
+        ray.init(address="local", namespace=namespace, include_dashboard=dashboard, **_QUIET)
+    finally:
+        if previous is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = previous
+    return _info(started=True, ours=True)
+
+
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+
+
+def _shipped() -> dict[str, Any] | None:
+    """The code goes along, unless the job that this program runs in brought it already."""
+    return None if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"working_dir": str(ROOT)}
+
+
+def _be_quiet() -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+
+def _info(*, started: bool, ours: bool) -> ClusterInfo:
+    context = ray.get_runtime_context()
+    worker: Any = ray._private.worker.global_worker  # noqa: SLF001 - the dashboard's address has no public name
+    url = worker.node.address_info.get("webui_url") if worker.node else None
+    return ClusterInfo(
+        address=context.gcs_address,
+        started=started,
+        ours=ours,
+        node_id=context.get_node_id(),
+        dashboard_url=f"http://{url}" if url else None,
+    )
+
+
+def _explained(address: str, error: Exception) -> PlacementError:
+    text = str(error)
+    if "ersion mismatch" in text:
+        lines = " ".join(line.strip() for line in text.splitlines() if "Ray:" in line or "Python:" in line)
+        return PlacementError(
+            f"The cluster at {address} runs other versions than this program. {lines} Install the cluster's versions"
+            f" here (this is Ray {ray.__version__}), or this project's on the cluster.",
+            "version_mismatch",
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        return PlacementError(
+            f"A local Ray cluster cannot be started: {error.strerror}. Free space or make it writable: Ray keeps its"
+            " files under RAY_TMPDIR or /tmp/ray.",
+            "no_start",
+        )
+    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
+    return PlacementError(f"The Ray cluster ({address}) cannot be used: {first}", "unreachable")

@@ -1,0 +1,151 @@
+"""What a client may ask of a session, by name: the actor's side of `SessionHandle`.
+
+The rule here: an operation activates the session if it is not active, and returns what pickles fast: JSON of pydantic
+values, numbers and strings.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from actors.channel import Channel, Reader
+from agent_core import inputs
+from agent_core.cursor import Cursor
+from agent_core.entries import Opened, Settings
+from agent_core.hosting import SessionHost
+from agent_core.local_session import LocalSession
+from agent_core.messages import Message, SessionId, TurnId
+from agent_core.opening import settings_between
+from agent_core.payloads import InterruptMode, ToLLMPayload, When
+from agent_core.tools.definition import ToolDefinition
+
+PAYLOAD_IN: TypeAdapter[ToLLMPayload] = TypeAdapter(ToLLMPayload)
+MESSAGES: TypeAdapter[tuple[Message, ...]] = TypeAdapter(tuple[Message, ...])
+TOOLS: TypeAdapter[tuple[ToolDefinition, ...]] = TypeAdapter(tuple[ToolDefinition, ...])
+CONFIG_AND_TOOLS = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who asks: the client's channel and the number of its request."""
+
+    host: SessionHost
+    channel: Channel
+    number: int
+
+
+async def _open(context: Context, session_id: SessionId, opened: bytes | None, given: Sequence[str]) -> None:
+    wanted = Opened.model_validate_json(opened) if opened is not None else None
+    shell = await context.host.open(session_id, wanted, reopen=True)
+    conversation = shell.conversation
+    if wanted is not None:
+        tools = tuple(conversation.tools.values())
+        changes = settings_between(wanted, given, conversation.config, tools)
+        if changes is not None:
+            await shell.perform(inputs.Configure(changes))
+
+
+async def _submit(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
+    shell = await context.host.open(session_id)
+    return await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key))
+
+
+async def _send(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
+    shell = await context.host.open(session_id)
+    given = inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key)
+    known = key in shell.conversation.keys
+    turn_id = await shell.accept(given)
+    reader = Reader(context.channel, context.number, shell, turn_id)
+    if known:
+        reader.resume(Cursor(), lambda seq: context.host.ports.journal.read(session_id, seq))
+    else:
+        reader.follow()
+    await shell.settled()
+    return turn_id
+
+
+async def _follow(context: Context, session_id: SessionId, after: Cursor | None, turn_id: TurnId | None) -> Cursor:
+    shell = await context.host.open(session_id)
+    cursor = shell.stream.cursor
+    reader = Reader(context.channel, context.number, shell, turn_id)
+    if after is None:
+        reader.follow()
+    else:
+        reader.resume(Cursor(*after), lambda seq: context.host.ports.journal.read(session_id, seq))
+    return cursor
+
+
+async def _leave(context: Context, session_id: SessionId, number: int) -> None:
+    del session_id
+    reader = context.channel.readers.get(number)
+    if reader is not None:
+        reader.leave()
+
+
+async def _ask(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> bytes:
+    shell = await context.host.open(session_id)
+    turn_id = await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key))
+    return (await shell.result(turn_id)).model_dump_json().encode()
+
+
+async def _interrupt(context: Context, session_id: SessionId, mode: InterruptMode) -> bool:
+    return await (await _session(context, session_id)).interrupt(mode)
+
+
+async def _retry(context: Context, session_id: SessionId) -> str:
+    return await (await _session(context, session_id)).retry()
+
+
+async def _status(context: Context, session_id: SessionId) -> bytes:
+    return (await context.host.open(session_id)).status().model_dump_json().encode()
+
+
+async def _history(context: Context, session_id: SessionId, full: bool) -> bytes:  # noqa: FBT001 - from the wire
+    messages = await (await _session(context, session_id)).history(full=full)
+    return MESSAGES.dump_json(tuple(messages), exclude_none=True)
+
+
+async def _settings(context: Context, session_id: SessionId) -> CONFIG_AND_TOOLS:
+    conversation = (await context.host.open(session_id)).conversation
+    return conversation.config.model_dump_json().encode(), TOOLS.dump_json(tuple(conversation.tools.values()))
+
+
+async def _configure(context: Context, session_id: SessionId, changes: bytes) -> None:
+    await (await _session(context, session_id)).configure(Settings.model_validate_json(changes))
+
+
+async def _clear(context: Context, session_id: SessionId) -> None:
+    await (await _session(context, session_id)).clear()
+
+
+async def _compact(context: Context, session_id: SessionId) -> bytes:
+    return (await (await _session(context, session_id)).compact()).model_dump_json().encode()
+
+
+async def _shutdown(context: Context, session_id: SessionId, graceful: bool) -> None:  # noqa: FBT001 - from the wire
+    await (await _session(context, session_id)).shutdown(graceful=graceful)
+
+
+async def _session(context: Context, session_id: SessionId) -> LocalSession:
+    return LocalSession(await context.host.open(session_id), context.host)
+
+
+OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
+    "open": _open,
+    "submit": _submit,
+    "send": _send,
+    "follow": _follow,
+    "leave": _leave,
+    "ask": _ask,
+    "interrupt": _interrupt,
+    "retry": _retry,
+    "status": _status,
+    "history": _history,
+    "settings": _settings,
+    "configure": _configure,
+    "clear": _clear,
+    "compact": _compact,
+    "shutdown": _shutdown,
+}

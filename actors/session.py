@@ -1,0 +1,173 @@
+"""The session actor: hosts one session or thousands, and speaks with client processes and tool executors in envelopes.
+
+The rule here: it is a shell. What a session does is decided and performed in `agent_core`; this file moves envelopes and
+keeps interrupt and status answering, in a thread of their own, whatever the main loop is doing.
+"""
+
+import asyncio
+import importlib
+import logging
+import random
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any
+
+import ray
+
+from actors.channel import LEASE, Channel
+from actors.envelopes import Frame, Request, answer_frame, refusal_frame
+from actors.journal import JournalHandle
+from actors.operations import OPERATIONS, Context
+from actors.settings import JOURNAL_NAME, LOCAL_MODEL_NAME, RuntimeSettings
+from actors.tethers import hold_on
+from actors.tool_dispatch import ToolDispatcher
+from agent_core import inputs
+from agent_core.clock import SystemClock
+from agent_core.errors import RayconteurError, SessionError
+from agent_core.hosting import SessionHost
+from agent_core.messages import SessionId
+from agent_core.models import context_limit
+from agent_core.payloads import InterruptMode
+from agent_core.ports import ToolReport
+from agent_core.providers.addressed import AddressedModel
+from agent_core.providers.dispatch import build_model
+from agent_core.session import Ports
+from agent_core.status import SessionStatus
+
+log = logging.getLogger("rayconteur.actor")
+
+
+class SessionActor:
+    """Hosts sessions. `name` is its Ray name; `capacity` the sessions that it takes."""
+
+    def __init__(self, name: str, settings: RuntimeSettings, capacity: int) -> None:
+        self._name, self._settings, self._capacity = name, settings, capacity
+        self._channels: dict[str, Channel] = {}
+        self._host: SessionHost | None = None
+        self._tools: ToolDispatcher | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        return f"Session[{self._name}]"
+
+    # --- the main loop --------------------------------------------------------------------------------------------------
+
+    async def start(self) -> str:
+        """Make everything ready and return the id of the node that this actor is on."""
+        self._ensure()
+        return ray.get_runtime_context().get_node_id()
+
+    def _ensure(self) -> SessionHost:
+        """The host, made on first use: an actor's constructor runs before its loop does."""
+        if self._host is None:
+            self._loop = asyncio.get_running_loop()
+            clock = SystemClock()
+            journal = JournalHandle(JOURNAL_NAME, self._settings.namespace)
+            model = build_model(self._settings.max_concurrent_requests, clock, random.Random())
+            self._tools = ToolDispatcher(self._settings, self._name, clock)
+            node = ray.get_runtime_context().get_node_id()
+            ports = Ports(
+                AddressedModel(model, self._local_url), self._tools, journal, clock, context_limit, self._name, node
+            )
+            self._host = SessionHost(ports, self._capacity)
+            self._keep(self._sweep())
+            if self._settings.tethered:
+                self._keep(hold_on(self._settings))
+        return self._host
+
+    async def _local_url(self) -> str:
+        from actors.local_model import LocalModelHandle
+
+        return await LocalModelHandle(LOCAL_MODEL_NAME, self._settings.namespace).base_url()
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def frames(self, client: str) -> AsyncIterator[list[Frame]]:
+        """The stream of one client process: answers and events, in envelopes. It ends when the client's lease does."""
+        self._ensure()
+        channel = Channel(client)
+        previous = self._channels.get(client)
+        if previous is not None:
+            previous.close()
+        self._channels[client] = channel
+        # The first envelope tells the client that requests sent from now on are answered here.
+        yield []
+        try:
+            async for envelope in channel.stream():
+                yield envelope
+        finally:
+            channel.close()
+            if self._channels.get(client) is channel:
+                del self._channels[client]
+
+    async def deliver(self, client: str, requests: Sequence[tuple[Any, ...]]) -> None:
+        """Take an envelope of requests. Answers go out by the client's stream."""
+        host, channel = self._ensure(), self._channels.get(client)
+        if channel is None:
+            raise SessionError("The stream of this client is not open here.", "no_stream")
+        channel.renew()
+        for item in requests:
+            request = Request(*item)
+            self._keep(self._answer(Context(host, channel, request.number), request))
+
+    async def _answer(self, context: Context, request: Request) -> None:
+        try:
+            value = await OPERATIONS[request.operation](context, SessionId(request.session_id), *request.arguments)
+        except RayconteurError as error:
+            context.channel.put(refusal_frame(request.number, error), urgent=True)
+        else:
+            context.channel.put(answer_frame(request.number, value), urgent=True)
+
+    async def settle(self, reports: Sequence[ToolReport]) -> None:
+        """Take an envelope of reports from a tool executor."""
+        self._ensure()
+        if self._tools is not None:
+            self._tools.settle(reports)
+
+    async def renew(self, client: str) -> bool:
+        """Keep a client's readers for another lease. False if they are gone."""
+        channel = self._channels.get(client)
+        if channel is not None:
+            channel.renew()
+        return channel is not None
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            for channel in tuple(self._channels.values()):
+                if channel.expired:
+                    channel.close()
+
+    async def warm(self, modules: Sequence[str]) -> None:
+        """Import what the first request would have to wait for."""
+        for module in modules:
+            await asyncio.to_thread(importlib.import_module, module)
+
+    # --- the control thread: may run while the main loop is stuck, and touches nothing of it ---------------------------
+
+    @ray.method(concurrency_group="control")
+    async def status(self, session_id: str) -> SessionStatus | None:
+        """The session's status, None if it is not active here."""
+        shell = self._host.find(SessionId(session_id)) if self._host else None
+        return shell.status() if shell else None
+
+    @ray.method(concurrency_group="control")
+    async def interrupt(self, session_id: str, mode: InterruptMode) -> bool | None:
+        """Interrupt the session's open turn: whether there was one; None if the session is not active here."""
+        host, loop = self._host, self._loop
+        shell = host.find(SessionId(session_id)) if host else None
+        if shell is None or loop is None:
+            return None
+        done = asyncio.run_coroutine_threadsafe(shell.perform(inputs.Interrupt(mode)), loop)
+        return (await asyncio.wrap_future(done)).turn_id is not None
+
+    @ray.method(concurrency_group="control")
+    async def hosted(self) -> Sequence[str]:
+        """The sessions that are active here."""
+        return self._host.active if self._host else ()
+
+
+SESSION = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups={"control": 64})(SessionActor)

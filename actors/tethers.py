@@ -1,0 +1,32 @@
+"""Tethers: actors that outlive nobody. An actor of a runtime ends when the program that started the runtime has.
+
+The rule here: actors are made detached, so that the death of the router that made them harms nobody; what ends them is a
+call to the router that fails, and no router being found again, as it is when the program that owned it has ended.
+"""
+
+import asyncio
+import os
+
+import ray
+from ray.exceptions import RayActorError
+
+from actors.settings import RuntimeSettings, router_name
+
+_PAUSE = 1.0
+_MISSES = 5
+
+
+async def hold_on(settings: RuntimeSettings) -> None:
+    """Return never: end this process once the runtime's first router is gone for good."""
+    misses = 0
+    while misses < _MISSES:
+        try:
+            router = await asyncio.to_thread(ray.get_actor, router_name(0), settings.namespace)
+            misses = 0
+            await router.hold.remote()
+        except ValueError:
+            misses += 1
+        except RayActorError:
+            pass
+        await asyncio.sleep(_PAUSE)
+    os._exit(0)
