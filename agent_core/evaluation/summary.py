@@ -6,6 +6,7 @@ say.
 
 import math
 from collections import Counter
+
 from pydantic import Field
 
 from agent_core.evaluation.result import OUTCOMES, ResultHead, SampleOutcome

@@ -87,7 +87,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_each_sample_gets_one_result_from_a_session_of_its_own() -> None:
     world = World()
-    await world.runner(concurrency=7, price=lambda usage: usage.output_tokens / 10).run(samples(40))
+    await world.runner(concurrency=7, first_tokens=True, price=lambda usage: usage.output_tokens / 10).run(samples(40))
     results = world.by_id()
     assert sorted(results) == sorted(f"q{n}" for n in range(40))
     assert len({result.session_id for result in world.results}) == 40
