@@ -87,7 +87,7 @@ check-types: setup
 	@$(PY) -m pyright --warnings
 check-layers: setup
 	@echo "== layering (import-linter)"
-	@$(VENV)/bin/lint-imports --no-cache
+	@$(VENV)/bin/lint-imports --no-cache --no-logo
 
 .PHONY: format
 format: setup ## put every file into the project's format and mend simple lint
