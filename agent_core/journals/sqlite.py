@@ -1,5 +1,7 @@
 """The journal in an SQLite file: write-ahead log, one writing thread, group commit over sessions.
 
+Readers and the checkpoint of the log have threads of their own, so that neither keeps an append waiting.
+
 The rule here: an append is answered after its transaction is committed. `durability="process"` survives the death of
 any process (synchronous=NORMAL), `"power"` also that of the machine (FULL: the log is flushed at each commit).
 A failure leaves the journal usable: the file is opened again by the next operation.
@@ -26,7 +28,11 @@ from agent_core.messages import SessionId
 
 Found = TypeVar("Found")
 
-_READERS = 2
+_THREADS = 3
+
+# About how many bytes of appends, each with a page of its own counted, are written between two checkpoints.
+_CHECKPOINT_AFTER = 4_000_000
+_PAGE = 4096
 
 
 class SqliteJournal(JournalClient):
@@ -43,7 +49,9 @@ class SqliteJournal(JournalClient):
         self._now = now
         self._batcher = Batcher[Operation, Answer](self._commit, weigh)
         self._writer = ThreadPoolExecutor(1, "journal-writer")
-        self._readers = ThreadPoolExecutor(_READERS, "journal-reader")
+        self._readers = ThreadPoolExecutor(_THREADS, "journal-reader")
+        self._checkpoint: asyncio.Future[None] | None = None
+        self._unsaved = 0
         self._closed = False
 
     @property
@@ -112,7 +120,13 @@ class SqliteJournal(JournalClient):
         return await loop.run_in_executor(self._readers, self._file.read, query)
 
     async def _commit(self, operations: Sequence[Operation]) -> Sequence[Answer]:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, write_apart, self._write, operations)
+        loop = asyncio.get_running_loop()
+        answers = await loop.run_in_executor(self._writer, write_apart, self._write, operations)
+        self._unsaved += sum(map(weigh, operations)) + _PAGE * len(operations)
+        if self._unsaved > _CHECKPOINT_AFTER and (self._checkpoint is None or self._checkpoint.done()):
+            self._unsaved = 0
+            self._checkpoint = loop.run_in_executor(self._readers, self._file.checkpoint)
+        return answers
 
     def _write(self, operations: Sequence[Operation]) -> list[Answer]:
         return self._file.write(lambda connection: Group(connection, self._now()).perform(operations))

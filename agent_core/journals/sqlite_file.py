@@ -24,6 +24,9 @@ from agent_core.journals.sqlite_failures import explain
 Found = TypeVar("Found")
 Durability = Literal["process", "power"]
 
+# The writer checkpoints by itself only when the log has grown to this, in pages of 4 KB: it should happen beside it.
+_LONGEST_LOG = 8000
+
 _CONNECTION_SURVIVES = DIVISIBLE | {"locked"}
 
 
@@ -42,10 +45,12 @@ class FileOptions:
 @dataclass(slots=True)
 class _Open:
     writer: Connection
+    checkpointer: sqlite3.Connection
     readers: Engine
     identity: tuple[int, int]
 
     def close(self) -> None:
+        self.checkpointer.close()
         with suppress(SQLAlchemyError):
             self.writer.close()
         self.writer.engine.dispose()
@@ -106,6 +111,16 @@ class SqliteFile:
         except (SQLAlchemyError, ValueError, sqlite3.Error) as error:
             raise explain(self.path, error) from None
 
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the file while the writer goes on. One thread at a time may call.
+
+        Never raises: a log that stays long costs speed and no data, and the next append tells what is wrong.
+        """
+        current = self._open
+        if current is not None:
+            with suppress(sqlite3.Error):
+                current.checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
     def close(self) -> None:
         """Close every connection. Called by the thread that writes."""
         current, self._open = self._open, None
@@ -131,6 +146,7 @@ class SqliteFile:
             writer = engine.connect()
             with writer.begin():
                 prepare(writer, str(self.path))
+            checkpointer = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         except BaseException:
             engine.dispose()
             raise
@@ -139,7 +155,7 @@ class SqliteFile:
             engine.dispose()
             raise FileNotFoundError(f"{self.path} vanished while it was opened")
         readers = self._engine(4, "BEGIN", lambda cursor: cursor.execute("PRAGMA query_only = ON"))
-        return _Open(writer, readers, identity)
+        return _Open(writer, checkpointer, readers, identity)
 
     def _engine(self, connections: int, begin: str, set_up: Callable[[sqlite3.Cursor], object]) -> Engine:
         """An engine whose transactions begin with the statement given; sqlite3 itself begins none."""
@@ -171,6 +187,7 @@ class SqliteFile:
     def _set_up_writer(self, cursor: sqlite3.Cursor) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute(f"PRAGMA synchronous = {'FULL' if self._options.durability == 'power' else 'NORMAL'}")
+        cursor.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG}")
         if self._options.max_bytes is not None:
             page_size = cursor.execute("PRAGMA page_size").fetchone()[0]
             cursor.execute(f"PRAGMA max_page_count = {max(1, self._options.max_bytes // page_size)}")
