@@ -5,7 +5,6 @@ The rule here: every request ends in the record once, with the outcome that the 
 
 import asyncio
 import json
-import time
 
 from aiohttp import web
 
@@ -54,7 +53,7 @@ class Answering:
             record.outcome = record.outcome or "left"
             raise
         finally:
-            self._recorder.end(record, "answered")
+            self._recorder.end(record, "answered" if record.status else "crashed")
 
     async def _serve(
         self, request: web.BaseRequest, record: RequestRecord, raw: bytes | None, headers: dict[str, str]
@@ -152,7 +151,7 @@ class Answering:
                 return False
             case "stream_error":
                 record.outcome = "stream_error"
-                await pacer.fail(error_text(answer, pacer.sent, int(time.time())))
+                await pacer.fail(error_text(answer, pacer.sent, int(self._engine.clock())))
                 return False
             case _:
                 record.outcome = "stalled"

@@ -48,7 +48,7 @@ class Answer:
 class Engine:
     """A scripted model: a script, or a callable as its brain, and all the state of answering.
 
-    `clock` gives seconds for cache lifetimes, `mint` and `signer` ids and signatures; give them for a run that
+    `clock` gives Unix seconds, `mint` and `signer` ids and signatures; give them for a run that
     repeats exactly.
     """
 
@@ -59,13 +59,14 @@ class Engine:
         brain: Brain | None = None,
         signer: Signer | None = None,
         mint: Mint | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.script = script or Script()
         self.signer = signer or Signer()
         self._mint = mint or Mint()
         self._rules = ScriptedBrain(self.script)
         self._brain = brain
+        self.clock = clock
         self._cache = PromptCache(self.script.cache_minimum, clock)
         self._number = 0
         self.knobs = self.script.knobs
@@ -77,16 +78,16 @@ class Engine:
         self._rng = random.Random(self.script.seed)
         self._draws: dict[int, FaultDraw] = {}
 
-    def validate(self, wire: Wire, body: Json) -> None:
-        """Raises WireError as the provider would."""
+    def validate(self, wire: Wire, body: Json, tokens: int | None = None) -> None:
+        """Raises WireError as the provider would. `tokens` are the input tokens, if they are counted already."""
         limits = self._limits(wire, body)
         match wire:
             case Wire.ANTHROPIC:
-                validate_anthropic(body, limits, self.signer)
+                validate_anthropic(body, limits, self.signer, tokens)
             case Wire.CHAT:
-                validate_chat(body, limits)
+                validate_chat(body, limits, tokens)
             case Wire.RESPONSES:
-                validate_responses(body, limits, self.signer)
+                validate_responses(body, limits, self.signer, tokens)
             case _ as never:
                 assert_never(never)
 
@@ -97,7 +98,8 @@ class Engine:
 
     def answer(self, wire: Wire, body: Json) -> Answer:
         """Decides the answer. Raises WireError for an invalid request and for a fault that is an error answer."""
-        self.validate(wire, body)
+        total = input_tokens(body)
+        self.validate(wire, body, total)
         self._number += 1
         limits = self._limits(wire, body)
         unasked = limits.thinks_unasked or (wire is Wire.CHAT and self.script.chat_reasoning_field is not None)
@@ -109,7 +111,6 @@ class Engine:
             raise WireError(reply.error.status, reply.error.body, "scripted_error", reply.error.headers)
         if fault is not None and (error := http_fault(wire, fault, knobs)) is not None:
             raise error
-        total = input_tokens(body)
         room = max(0, limits.context_window - total)
         message = compose(reply, request, self._mint, room=room, broken=fault == "malformed_tool_json")
         usage = self._usage(request, message, reply.usage, total)
@@ -118,7 +119,7 @@ class Engine:
 
     def body(self, answer: Answer) -> Json:
         """The whole answer as one JSON body."""
-        message, usage, created = answer.message, answer.usage, int(time.time())
+        message, usage, created = answer.message, answer.usage, int(self.clock())
         match answer.request.wire:
             case Wire.ANTHROPIC:
                 return message_body(message, usage, self.signer)
@@ -129,7 +130,7 @@ class Engine:
 
     def frames(self, answer: Answer) -> Frames:
         """The whole answer as a stream of events."""
-        message, usage, knobs, created = answer.message, answer.usage, answer.knobs, int(time.time())
+        message, usage, knobs, created = answer.message, answer.usage, answer.knobs, int(self.clock())
         body = answer.request.body
         match answer.request.wire:
             case Wire.ANTHROPIC:

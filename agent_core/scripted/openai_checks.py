@@ -10,7 +10,6 @@ from collections.abc import Iterable
 
 from agent_core.scripted.fields import Fields, check_fields
 from agent_core.scripted.script import ModelLimits
-from agent_core.scripted.tokens import input_tokens
 from agent_core.scripted.wire import Json, WireError, as_array, as_object, openai_body, refuse_openai
 
 NAME_PATTERN = "^[a-zA-Z0-9_-]+$"
@@ -160,9 +159,8 @@ def check_output_limit(value: object, name: str, limits: ModelLimits, minimum: i
         raise refuse_openai(text, "max_tokens", name, "invalid_value")
 
 
-def check_size(body: Json, limits: ModelLimits, param: str) -> None:
+def check_size(tokens: int, limits: ModelLimits, param: str) -> None:
     """Refuses an input that is longer than the window."""
-    tokens = input_tokens(body)
     if tokens <= limits.context_window:
         return
     text = (

@@ -26,7 +26,7 @@ class RequestRecord:
     """One request. `status` is 0 until it is answered; `outcome` says how it ended.
 
     Outcomes: `answered`, `invalid` (`reason` says why), `fault` (an HTTP error on purpose), `cut`, `stalled`,
-    `stream_error`, `dropped`, `left` (the client went away).
+    `stream_error`, `dropped`, `left` (the client went away), `crashed` (a callable brain raised).
     """
 
     number: int

@@ -2,6 +2,13 @@
 
 The rule here: the first rule that matches answers. A reply without text and tool calls is an empty message, never a
 default.
+
+A file that answers the first request with a tool call, tells the result, and refuses every tenth request:
+
+    {"rules": [{"match": {"text": "weather", "rounds": 0},
+                "replies": [{"text": "Looking.", "tool_calls": [{"name": "weather", "input": {"city": "Oslo"}}]}]},
+               {"match": {"has_tool_result": true}, "replies": [{"text": "It is {{results}}."}]}],
+     "knobs": {"first_byte_s": 0.2, "tokens_per_second": 80, "faults": {"rate_limited": {"every": 10}}}}
 """
 
 import json

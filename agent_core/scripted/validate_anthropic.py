@@ -49,15 +49,18 @@ _CACHE_BREAKPOINTS = 4
 _MINIMUM_BUDGET = 1_024
 
 
-def validate_anthropic(body: Json, limits: ModelLimits, signer: Signer) -> None:
-    """Raises WireError for a create request that Anthropic would not answer."""
+def validate_anthropic(body: Json, limits: ModelLimits, signer: Signer, tokens: int | None = None) -> None:
+    """Raises WireError for a create request that Anthropic would not answer.
+
+    `tokens` are the input tokens of `body`, if they are counted already.
+    """
     check_fields(body, _CREATE, field_required, extra)
     _check_prompt(body, signer)
     _check_settings(body, limits)
     if not limits.prefill and body["messages"][-1]["role"] == "assistant":
         text = "This model does not support assistant message prefill. The conversation must end with a user message."
         raise refuse_anthropic(text, "prefill")
-    _check_size(body, limits)
+    _check_size(body, limits, input_tokens(body) if tokens is None else tokens)
 
 
 def validate_count_tokens(body: Json, signer: Signer) -> None:
@@ -71,8 +74,7 @@ def model_not_found(model: str) -> WireError:
     return anthropic_error(404, "not_found_error", f"model: {model}", "unknown_model")
 
 
-def _check_size(body: Json, limits: ModelLimits) -> None:
-    tokens = input_tokens(body)
+def _check_size(body: Json, limits: ModelLimits, tokens: int) -> None:
     if tokens > limits.context_window:
         text = f"prompt is too long: {tokens} tokens > {limits.context_window} maximum"
         raise refuse_anthropic(text, "context_too_long")

@@ -19,6 +19,7 @@ from agent_core.scripted.openai_checks import (
     invalid_value,
 )
 from agent_core.scripted.script import ModelLimits
+from agent_core.scripted.tokens import input_tokens
 from agent_core.scripted.wire import Json, as_array, as_object, refuse_openai
 
 _CREATE = fields(
@@ -53,8 +54,11 @@ _STREAM_OPTIONS = fields("", "include_usage include_obfuscation")
 _EFFORTS = (None, "none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
-def validate_chat(body: Json, limits: ModelLimits) -> None:
-    """Raises WireError for a request that OpenAI would not answer."""
+def validate_chat(body: Json, limits: ModelLimits, tokens: int | None = None) -> None:
+    """Raises WireError for a request that OpenAI would not answer.
+
+    `tokens` are the input tokens of `body`, if they are counted already.
+    """
     check_object(body, _CREATE, "")
     check_string(body["model"], "model")
     messages = check_array(body["messages"], "messages")
@@ -69,7 +73,7 @@ def validate_chat(body: Json, limits: ModelLimits) -> None:
     if (body.get("n") or 1) != 1:
         text = "Invalid 'n': this server answers with one choice. Expected a value <= 1."
         raise refuse_openai(text, "out_of_range", "n", "integer_above_max_value")
-    check_size(body, limits, "messages")
+    check_size(input_tokens(body) if tokens is None else tokens, limits, "messages")
 
 
 def _check_limits(body: Json, limits: ModelLimits) -> None:

@@ -20,6 +20,7 @@ from agent_core.scripted.openai_checks import (
 from agent_core.scripted.responses_items import check_items
 from agent_core.scripted.script import ModelLimits
 from agent_core.scripted.signing import Signer
+from agent_core.scripted.tokens import input_tokens
 from agent_core.scripted.wire import Json, WireError, as_object, openai_body, refuse_openai
 
 _CREATE = fields(
@@ -64,8 +65,11 @@ _STREAM_OPTIONS = fields("", "include_obfuscation")
 _MINIMUM_OUTPUT = 16
 
 
-def validate_responses(body: Json, limits: ModelLimits, signer: Signer) -> None:
-    """Raises WireError for a request that OpenAI would not answer."""
+def validate_responses(body: Json, limits: ModelLimits, signer: Signer, tokens: int | None = None) -> None:
+    """Raises WireError for a request that OpenAI would not answer.
+
+    `tokens` are the input tokens of `body`, if they are counted already.
+    """
     check_object(body, _CREATE, "")
     check_string(body["model"], "model")
     _check_stored(body)
@@ -82,7 +86,7 @@ def validate_responses(body: Json, limits: ModelLimits, signer: Signer) -> None:
         if name not in _INCLUDES:
             raise invalid_value(f"include[{index}]", name, _INCLUDES)
     if body.get("truncation") != "auto":
-        check_size(body, limits, "input")
+        check_size(input_tokens(body) if tokens is None else tokens, limits, "input")
 
 
 def _check_stored(body: Json) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from agent_core.errors import ConfigError
 from agent_core.scripted import Engine, Fault, Knobs, Match, ParsedRequest, Reply, Rule, Script, ToolCall, Wire
+from agent_core.scripted import script as script_module
 from tests.core.scripted.bodies import (
     ADD,
     CHAT_ADD,
@@ -197,6 +198,12 @@ def test_a_script_survives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "script.json"
     path.write_text(script.model_dump_json())
     assert Script.load(path) == script
+
+
+def test_the_documented_example_is_a_script() -> None:
+    example = str(script_module.__doc__).split("every tenth request:", 1)[1]
+    script = Script.model_validate_json(example)
+    assert (len(script.rules), script.knobs.faults["rate_limited"].every) == (2, 10)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,16 @@ async def test_a_brain_may_refuse_in_the_providers_words() -> None:
             await b.anthropic.messages.create(model="m", max_tokens=9, messages=HI)
 
 
+async def test_a_brain_that_crashes_is_a_server_error_and_told_apart() -> None:
+    def brain(_: object) -> Reply:
+        raise ZeroDivisionError
+
+    async with bench(brain=brain) as b:
+        with pytest.raises(anthropic.InternalServerError):
+            await b.anthropic.messages.create(model="m", max_tokens=9, messages=HI)
+        assert b.server.stats.outcomes == {"crashed": 1}
+
+
 @pytest.mark.parametrize("body", [messages_body(), chat_body(), responses_body()])
 async def test_a_streaming_answer_is_an_event_stream(body: dict[str, Any]) -> None:
     path = "/v1/responses" if "input" in body else "/v1/messages" if "max_tokens" in body else "/v1/chat/completions"

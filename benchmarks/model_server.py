@@ -1,0 +1,104 @@
+"""How many short requests a second one core of the scripted model server answers: `python -m benchmarks.model_server`.
+
+The rule here: what is reported is the server's own CPU time, read from the kernel, so that the load program beside
+it, which shares the machine, does not count. A rate is requests over the server's CPU seconds; wall-clock rates stand
+beside it.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import aiohttp
+import psutil
+import typer
+
+from agent_core.scripted import Knobs, Reply, Rule, Script
+from agent_core.scripted.process import ScriptedServerProcess
+
+SHORT = "This is a short answer of the scripted model server, thirty-two deltas long when it is streamed to its reader."
+HEADERS = {"anthropic-version": "2023-06-01"}
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/messages": {"model": "m", "max_tokens": 1_000, "messages": [{"role": "user", "content": "How are you?"}]},
+    "/v1/chat/completions": {"model": "m", "messages": [{"role": "user", "content": "How are you?"}]},
+    "/v1/responses": {"model": "m", "input": "How are you?", "store": False},
+}
+
+
+@dataclass
+class Size:
+    """Requests in a round, connections that are open at once, rounds of every kind."""
+
+    requests: int
+    readers: int
+    rounds: int
+
+
+@dataclass
+class Measured:
+    """One run: requests, seconds on the wall, seconds of the server's CPU."""
+
+    requests: int
+    wall_s: float
+    cpu_s: float
+
+    def line(self, name: str) -> str:
+        per_core, per_wall = self.requests / self.cpu_s, self.requests / self.wall_s
+        return f"{name:<34} {per_core:>8,.0f} /s of one core {per_wall:>8,.0f} /s on the wall"
+
+
+async def load(session: aiohttp.ClientSession, path: str, body: dict[str, Any], count: int) -> None:
+    """Sends `count` requests one behind the other."""
+    for _ in range(count):
+        async with session.post(path, json=body, headers=HEADERS) as answer:
+            raw = await answer.read()
+            if answer.status != 200 or not raw:
+                raise RuntimeError(f"The server answered {answer.status}: {raw[:200]!r}. Run its tests first.")
+
+
+async def measure(server: ScriptedServerProcess, path: str, body: dict[str, Any], size: Size) -> Measured:
+    """One round of one kind of request."""
+    process = psutil.Process(server.pid)
+    connector = aiohttp.TCPConnector(limit=size.readers)
+    async with aiohttp.ClientSession(server.url, connector=connector) as session:
+        await load(session, path, body, 50)
+        before = process.cpu_times()
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(size.readers):
+                group.create_task(load(session, path, body, size.requests // size.readers))
+        wall = time.perf_counter() - started
+        after = process.cpu_times()
+    cpu = after.user + after.system - before.user - before.system
+    return Measured(size.requests // size.readers * size.readers, wall, cpu)
+
+
+async def run(size: Size) -> None:
+    """Measures each wire, streaming and not, and prints the median round of each."""
+    script = Script(rules=(Rule(replies=(Reply(text=SHORT),)),), knobs=Knobs(deltas=32))
+    async with ScriptedServerProcess(script) as server:
+        results: dict[str, list[Measured]] = {}
+        for _ in range(size.rounds):
+            for path, body in BODIES.items():
+                for stream in (False, True):
+                    name = f"{path} {'32 deltas' if stream else 'whole'}"
+                    asked = body | {"stream": stream}
+                    measured = await measure(server, path, asked, size)
+                    results.setdefault(name, []).append(measured)
+    for name, runs in results.items():
+        runs.sort(key=lambda run: run.cpu_s)
+        print(runs[len(runs) // 2].line(name))
+
+
+def main(
+    requests: Annotated[int, typer.Option(help="Requests in each round.")] = 3_000,
+    readers: Annotated[int, typer.Option(help="Connections that are open at once.")] = 32,
+    rounds: Annotated[int, typer.Option(help="Rounds of every wire, interleaved.")] = 3,
+) -> None:
+    """Measure the scripted model server."""
+    asyncio.run(run(Size(requests, readers, rounds)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
