@@ -5,6 +5,8 @@ The rule here: blobs live as long as the sessions that may need them, so they ar
 
 from typing import Protocol
 
+from agent_core.ports import Journal
+
 
 class BlobKeeper(Protocol):
     """The part of a journal that keeps blobs."""
@@ -12,6 +14,10 @@ class BlobKeeper(Protocol):
     async def put_blob(self, data: bytes) -> str: ...
 
     async def get_blob(self, digest: str) -> bytes | None: ...
+
+
+class BlobJournal(Journal, BlobKeeper, Protocol):
+    """A journal that keeps blobs as well, as every one here does."""
 
 
 class JournalBlobs:
