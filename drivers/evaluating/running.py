@@ -94,10 +94,9 @@ async def run_job(job: Job, place: PlaceOptions, options: RunOptions) -> Ended:
         stopper.install()
         async with await asyncio.to_thread(_runtime, place, options) as runtime:
             stopper.install()
-            note(console, f"Running {runtime.description}.")
-            for hint in (runtime.dashboard_url, runtime.dashboard_hint):
-                if hint:
-                    note(console, str(hint))
+            note(console, f"Sessions: {runtime.description}")
+            if hint := runtime.dashboard_hint or runtime.dashboard_url:
+                note(console, hint)
             note(console, f"Results: {job.places.results}")
             failure = await _run_on(runtime, job, options, stopper)
         return Ended(failure, stopper.signal)
