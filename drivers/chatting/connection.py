@@ -18,14 +18,17 @@ from drivers.options import ModelOptions, PlaceOptions
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """An open session. `new`: it was made now. `kept`: the conversation outlives the program."""
+    """An open session, and where it is, in words.
+
+    `new`: it was made now. `kept`: the conversation outlives the program.
+    """
 
     session: Session
     description: str
     dashboard: str = ""
     new: bool = True
     kept: bool = True
-    # Whether the user chose the session's id, and what has to be said again to come back to it.
+    # Whether the user chose the session's id, and what else has to be said to come back to it.
     named: bool = False
     place_options: str = ""
 
@@ -52,11 +55,10 @@ class Wanted:
         async with await asyncio.to_thread(self._runtime) as runtime:
             known = self.session_id is not None and await runtime.exists(self.session_id)
             session = await (self._reopened(runtime) if known else self._opened(runtime))
-            hint = str(getattr(runtime, "dashboard_hint", "") or "")
             yield Connected(
                 session=session,
                 description=runtime.description,
-                dashboard=" ".join(part for part in (runtime.dashboard_url or "", hint) if part),
+                dashboard=runtime.dashboard_hint,
                 new=not known,
                 kept=not self.place.in_process or self.place.data_dir is not None,
                 named=self.session_id is not None,

@@ -69,12 +69,15 @@ class Conversation:
         )
         self._screen = Screen(callbacks, input=input, output=output, history=message_history())
         self._screen.buffer.on_text_changed += lambda _: self._disarm()
-        async with asyncio.TaskGroup() as self._tasks:
-            serving = self._tasks.create_task(self._serve())
-            ticking = self._tasks.create_task(self._tick())
-            code = await self._screen.run()
-            ticking.cancel()
-            serving.cancel()
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                serving = self._tasks.create_task(self._serve())
+                ticking = self._tasks.create_task(self._tick())
+                code = await self._screen.run()
+                ticking.cancel()
+                serving.cancel()
+        finally:
+            self.show([Noted(f"not sent: {item.text}", "warning") for item in self.view.unsent.values()])
         return code
 
     # --- what commands may use ----------------------------------------------------------------------------------------
@@ -189,14 +192,9 @@ class Conversation:
         self.view.status = status
         calls = open_calls(history) if status.turn_id is not None else {}
         self.transcript.joined(status.turn_id, status.state, calls)
-        where = (
-            f"{connected.description}; dashboard: {connected.dashboard}"
-            if connected.dashboard
-            else connected.description
-        )
-        what = f"{'new session' if connected.new else 'session'} {session.id}"
+        what = f"{'new session' if connected.new else 'session'} {session.id}, {connected.description}"
         earlier = len(history) - EARLIER_MESSAGES
-        pieces: list[Piece] = [Noted(f"{what}, {where}")]
+        pieces: list[Piece] = [Noted("\n".join(line for line in (what, connected.dashboard) if line))]
         if earlier > 0:
             pieces.append(Noted(f"{earlier} earlier messages: /history full shows them"))
         self.show([*pieces, *pieces_of(history[-EARLIER_MESSAGES:], leaving_out=calls)])

@@ -28,28 +28,31 @@ class MarkdownStream:
     def feed(self, text: str) -> list[str]:
         """Add `text` and return the blocks that are whole now."""
         self._rest += text
-        # Only a line that has begun anew can end the block before it.
-        return self._take_whole() if "\n" in text else []
+        if "\n" not in text:
+            return []
+        # A line that has not ended says nothing yet: what it is may change with its next character.
+        lines, newline, begun = self._rest.rpartition("\n")
+        *blocks, last = self._blocks(lines + newline) or [""]
+        self._rest = last + begun
+        return _said(blocks)
 
     def close(self) -> list[str]:
         """The text is over: return what is left of it."""
-        left, self._rest = self._rest.strip("\n"), ""
-        return [left] if left.strip() else []
+        left, self._rest = self._rest, ""
+        return _said(self._blocks(left))
 
-    def _take_whole(self) -> list[str]:
-        starts = [
-            token.map[0]
-            for token in self._parser.parse(self._rest)
-            if token.level == 0 and token.map and token.nesting >= 0
-        ]
-        if len(starts) < 2:
-            return []
+    def _blocks(self, text: str) -> list[str]:
+        """The text cut where its outermost blocks begin."""
+        tokens = self._parser.parse(text)
+        starts = [token.map[0] for token in tokens if token.level == 0 and token.map and token.nesting >= 0]
         # Not splitlines: a line of Markdown ends with a newline and nothing else.
-        lines = re.split(r"(?<=\n)", self._rest)
-        bounds = [0, *starts[1:]]
-        blocks = ["".join(lines[start:end]).strip("\n") for start, end in pairwise(bounds)]
-        self._rest = "".join(lines[bounds[-1] :])
-        return [block for block in blocks if block.strip()]
+        lines = re.split(r"(?<=\n)", text)
+        bounds = [0, *starts[1:], len(lines)]
+        return ["".join(lines[start:end]) for start, end in pairwise(bounds)]
+
+
+def _said(blocks: list[str]) -> list[str]:
+    return [block.strip("\n") for block in blocks if block.strip()]
 
 
 def mended(unfinished: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from agent_core.content import ImageBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
 from agent_core.messages import AssistantMessage, Message
+from drivers.chatting.markdown_stream import MarkdownStream
 
 # C0 but tab and newline, DEL, C1, and the marks that reorder text from right to left.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -29,7 +30,7 @@ class UserSaid:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """One or more whole blocks of the answer's Markdown."""
+    """A whole block of the answer's Markdown."""
 
     markdown: str
 
@@ -102,6 +103,12 @@ def content_text(content: "str | Sequence[Any]") -> str:
     return clean("\n".join(parts))
 
 
+def answered(text: str) -> list["Piece"]:
+    """An answer that is whole, block by block."""
+    stream = MarkdownStream()
+    return [Answered(block) for block in (*stream.feed(clean(text)), *stream.close())]
+
+
 def open_calls(messages: Sequence[Message]) -> dict[str, ToolUsed]:
     """The calls at the end of a conversation that have no result yet, by id."""
     if not messages or messages[-1].kind != "assistant":
@@ -136,8 +143,8 @@ def _pieces_of_answer(
     pieces: list[Piece] = []
     for block in message.content:
         match block:
-            case TextBlock() if block.text.strip():
-                pieces.append(Answered(clean(block.text).strip("\n")))
+            case TextBlock():
+                pieces += answered(block.text)
             case ThinkingBlock() if block.thinking.strip():
                 pieces.append(Thought(clean(block.thinking).strip()))
             case ToolUseBlock() if block.id not in leaving_out:

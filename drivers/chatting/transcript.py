@@ -8,7 +8,7 @@ whole.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent_core.content import TextBlock, ThinkingBlock, ToolUseBlock
+from agent_core.content import TextBlock, ThinkingBlock
 from agent_core.cursor import Event
 from agent_core.entries import (
     Accepted,
@@ -41,8 +41,9 @@ from agent_core.payloads import (
     ToolInputDelta,
     ToolResults,
 )
+from drivers.chatting.calls import Calls
 from drivers.chatting.markdown_stream import MarkdownStream
-from drivers.chatting.pieces import Answered, Noted, Piece, Thought, ToolUsed, UserSaid, clean, content_text
+from drivers.chatting.pieces import Answered, Noted, Piece, Thought, ToolUsed, UserSaid, answered, clean, content_text
 
 _ENDINGS = {
     "interrupted": "interrupted",
@@ -98,9 +99,7 @@ class Transcript:
         self.request_usage = Usage()
         self._stream: _Stream | None = None
         self._thinking_began: float | None = None
-        self._uses: dict[str, ToolUseBlock] = {}
-        self._settled: dict[str, ToolUsed] = {}
-        self._running: dict[str, ToolUsed] = {}
+        self._calls = Calls()
 
     @property
     def elapsed(self) -> float | None:
@@ -114,8 +113,8 @@ class Transcript:
     def joined(self, turn_id: TurnId | None, state: SessionState, calls: dict[str, ToolUsed]) -> None:
         """The reader comes in while `turn_id` is open and these calls run (None: no turn is open)."""
         self.turn_id, self.state, self._turn_began = turn_id, state, self._now()
-        self._running = dict(calls)
-        self.live.tools = list(calls.values())
+        self._calls = Calls(calls)
+        self.live.tools = self._calls.live
 
     def apply(self, event: Event) -> list[Piece]:
         """Take one event in and return what is now said for good."""
@@ -147,12 +146,13 @@ class Transcript:
             case Complete():
                 return self._complete(payload)
             case ToolBatch():
-                for call in payload.calls:
-                    self._running[call.id] = ToolUsed(call.name, call.input)
-                self.state = "awaiting_tools"
-                return self._tools_in_order()
+                self._calls.started(payload)
+                self.live.tools, self.state = self._calls.live, "awaiting_tools"
+                return []
             case ToolSettled():
-                return self._tool_settled(payload)
+                pieces = self._calls.settled(payload)
+                self.live.tools = self._calls.live
+                return pieces
             case Retrying():
                 self.live.retrying = f"{clean(payload.error.message)} Trying again in {payload.delay:.1f} s."
                 return []
@@ -193,7 +193,7 @@ class Transcript:
         self._stream.shown = True
         blocks = self._stream.markdown.feed(clean(chunk.text))
         self.live.answer = self._stream.markdown.rest
-        return [*pieces, *_answered(blocks)]
+        return [*pieces, *map(Answered, blocks)]
 
     def _thinking(self, chunk: ThinkingChunk) -> list[Piece]:
         if self._stream is None:
@@ -230,7 +230,7 @@ class Transcript:
             seconds = None if self._thinking_began is None else self._now() - self._thinking_began
             pieces.append(Thought(thinking, seconds))
         if self._stream is not None:
-            pieces += _answered(self._stream.markdown.close())
+            pieces += map(Answered, self._stream.markdown.close())
         self._thinking_began = None
         self.live.answer = self.live.thinking = self.live.retrying = ""
         return pieces
@@ -240,37 +240,11 @@ class Transcript:
         pieces = self._flush()
         if not shown:
             pieces = _whole(payload)
-        self._uses |= {block.id: block for block in payload.message.content if isinstance(block, ToolUseBlock)}
+        self._calls.asked(payload)
         self._stream = None
         self.live.drafted = None
         self.request_usage = Usage()
         return pieces
-
-    def _tool_settled(self, payload: ToolSettled) -> list[Piece]:
-        result = payload.result
-        use = self._uses.get(result.tool_use_id)
-        running = self._running.get(result.tool_use_id)
-        self._settled[result.tool_use_id] = ToolUsed(
-            name=running.name if running else use.name if use else result.tool_use_id,
-            input=running.input if running else use.input if use else {},
-            result=content_text(result.content),
-            is_error=result.is_error,
-            outcome=payload.outcome,
-            seconds=payload.seconds,
-        )
-        return self._tools_in_order()
-
-    def _tools_in_order(self) -> list[Piece]:
-        """The calls that settled before any that still runs; the others stay live, in the model's order."""
-        done: list[Piece] = []
-        order = list(dict.fromkeys([*self._running, *self._settled]))
-        while order and order[0] in self._settled:
-            call_id = order.pop(0)
-            self._running.pop(call_id, None)
-            self._uses.pop(call_id, None)
-            done.append(self._settled.pop(call_id))
-        self.live.tools = [self._settled.get(call_id) or self._running[call_id] for call_id in order]
-        return done
 
     def _restarted(self) -> list[Piece]:
         shown = self._stream is not None and self._stream.shown
@@ -281,11 +255,8 @@ class Transcript:
 
     def _turn_ended(self, payload: TurnEnded) -> list[Piece]:
         pieces = self._flush()
-        pieces += [self._settled.get(call_id) or call for call_id, call in self._running.items()]
-        self._stream, self.live = None, Live()
-        self._running.clear()
-        self._settled.clear()
-        self._uses.clear()
+        pieces += self._calls.live
+        self._stream, self.live, self._calls = None, Live(), Calls()
         self.turn_id, self.state, self.request_usage = None, "idle", Usage()
         pieces += self._left_over(payload.turn_id)
         if payload.outcome == "failed":
@@ -317,17 +288,13 @@ def ending_text(payload: TurnEnded) -> str:
     return _ENDINGS.get(payload.outcome, "")
 
 
-def _answered(blocks: list[str]) -> list[Piece]:
-    return [Answered(block) for block in blocks]
-
-
 def _whole(payload: Complete) -> list[Piece]:
     """An answer of which no part was shown: its text and thinking at once."""
     pieces: list[Piece] = []
     for block in payload.message.content:
         match block:
-            case TextBlock() if block.text.strip():
-                pieces.append(Answered(clean(block.text).strip("\n")))
+            case TextBlock():
+                pieces += answered(block.text)
             case ThinkingBlock() if block.thinking.strip():
                 pieces.append(Thought(clean(block.thinking).strip()))
             case _:
