@@ -54,6 +54,8 @@ _RESOURCES = ("num_cpus", "num_gpus", "memory", "resources")
 class Tool(Generic[P, R]):
     """A function that a model may call. It can still be called as the function that it is."""
 
+    __name__: str
+
     def __init__(
         self, function: Callable[P, R], options: ToolOptions | None = None, hints: Mapping[str, Any] | None = None
     ) -> None:
@@ -203,4 +205,4 @@ def _docstring(function: Callable[..., object]) -> tuple[str, dict[str, str]]:
     except docstring_parser.ParseError:
         return text, {}
     words = {item.arg_name: " ".join((item.description or "").split()) for item in parsed.params}
-    return parsed.description or "", {name: said for name, said in words.items() if said}
+    return (parsed.description or "").strip(), {name: said for name, said in words.items() if said}

@@ -130,9 +130,17 @@ class ChildPool:
             child = await start_child()
         except ToolUnavailable as error:
             _log.warning("a tool process did not start: %s", error)
+            self._no_longer_starting()
             self._refuse(error)
             return
+        self._no_longer_starting()
         self._offer(child)
+
+    def _no_longer_starting(self) -> None:
+        """Count the process that this task has started as one that is there."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._starting.discard(task)
 
     def _refuse(self, error: ToolUnavailable) -> None:
         """Tell a waiting call that there is no process, unless another one will come free for it."""

@@ -42,11 +42,24 @@ class _Closed(Exception):
 class _Link(asyncio.Protocol):
     """The parent's end of the socket: frames in, one waiting future at a time."""
 
-    def __init__(self) -> None:
-        self.closed = False
+    def __init__(self, ours: socket.socket) -> None:
+        self._socket = ours
+        self._closed = False
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._answer: asyncio.Future[bytes] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the other end is gone. The kernel is asked, since the loop hears of it only later."""
+        if self._closed:
+            return True
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def write(self, data: bytes) -> None:
         """Send a frame; to a closed socket it is lost, and the awaited answer has failed already."""
@@ -61,7 +74,7 @@ class _Link(asyncio.Protocol):
     def expect(self) -> asyncio.Future[bytes]:
         """A future for the next frame; it fails with _Closed when the socket closes instead."""
         self._answer = asyncio.get_running_loop().create_future()
-        if self.closed:
+        if self._closed:
             self._answer.set_exception(_Closed())
         return self._answer
 
@@ -81,7 +94,7 @@ class _Link(asyncio.Protocol):
             self._answer.set_result(body)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        self.closed = True
+        self._closed = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(_Closed())
 
@@ -204,7 +217,12 @@ async def start_child() -> Child:
     try:
         async with asyncio.timeout(START_TIMEOUT):
             child = await _launched()
-            await child.ready()
+            try:
+                await child.ready()
+            except BaseException:
+                child.kill()
+                await child.ended()
+                raise
             return child
     except (OSError, TimeoutError, ChildDied) as error:
         raise ToolUnavailable(
@@ -216,20 +234,21 @@ async def start_child() -> Child:
 async def _launched() -> Child:
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as on_failure, contextlib.ExitStack() as in_any_case:
-        ours, theirs = socket.socketpair()
-        on_failure.callback(ours.close)
-        in_any_case.callback(theirs.close)
-        end, lifeline = os.pipe()
-        on_failure.callback(os.close, lifeline)
-        in_any_case.callback(os.close, end)
+        # Each pair is made right before the await that takes it over: asyncio closes it when that is cancelled.
         reading, writing = os.pipe()
         in_any_case.callback(os.close, writing)
         output = _Output()
         await loop.connect_read_pipe(lambda: output, open(reading, "rb", buffering=0))  # noqa: ASYNC230, SIM115, PTH123
         on_failure.callback(output.close)
+        ours, theirs = socket.socketpair()
+        in_any_case.callback(theirs.close)
         ours.setblocking(False)  # noqa: FBT003 - the method's own signature
-        link = _Link()
+        link = _Link(ours)
         await loop.create_connection(lambda: link, sock=ours)
+        on_failure.callback(link.close)
+        end, lifeline = os.pipe()
+        on_failure.callback(os.close, lifeline)
+        in_any_case.callback(os.close, end)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "agent_core.tools.child", str(theirs.fileno()), str(end)),
