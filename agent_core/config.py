@@ -115,7 +115,12 @@ class SessionConfig(Frozen):
         try:
             return cls(**fields)
         except ValidationError as error:
-            lines = [
-                f"{'.'.join(str(part) for part in item['loc']) or 'config'}: {item['msg']}" for item in error.errors()
-            ]
+            lines = [_said(item["loc"], item["msg"]) for item in error.errors()]
             raise ConfigError("Bad session configuration. " + "; ".join(lines)) from None
+
+
+def _said(place: tuple[int | str, ...], text: str) -> str:
+    """A mistake with the name of its field; the checks of this module name it themselves."""
+    field = ".".join(str(part) for part in place)
+    said = text.removeprefix("Value error, ")
+    return f"{field}: {said}" if field else said

@@ -139,21 +139,23 @@ class ModelOptions:
 
     def check_key(self) -> None:
         """Raise ConfigError if the key that the model needs is not to be had from here. Its value goes nowhere."""
-        reference = self.api_key
-        provider, _, _ = self.chosen_model.partition("/")
-        if reference is None:
-            # A server of one's own mostly wants no key, and says so itself if it does.
-            if self.base_url is not None or provider not in KEY_VARIABLES:
-                return
-            reference = f"env:{KEY_VARIABLES[provider]}"
-        kind, _, where = reference.partition(":")
-        if kind == "env" and not os.environ.get(where):
+        from agent_core.providers.keys import resolve_key
+
+        model = self.chosen_model
+        provider: Any = model.partition("/")[0]
+        reference = self.api_key or f"env:{KEY_VARIABLES.get(provider, '')}"
+        try:
+            resolve_key(provider, self.api_key)
+        except ConfigError as error:
+            kind, _, name = reference.partition(":")
+            if kind != "env":
+                raise
             raise ConfigError(
-                f"{self.chosen_model} needs a key and ${where} is not set. Set it (export {where}=...), name another"
-                f" place with --api-key env:NAME or file:PATH, or use a model that needs none: --model {KEYLESS_MODEL}."
-            )
-        if kind == "file":
-            _check_key_file(Path(where).expanduser())
+                f"{model} needs a key and ${name} is not set. Set it (export {name}=...; any word will do for a server"
+                f" that wants none), or say where it is: --api-key env:NAME or file:PATH. --model {KEYLESS_MODEL} needs"
+                " no key.",
+                error.kind,
+            ) from None
 
     def check_window(self) -> None:
         """Raise ConfigError if the size of the model's context window is not known and was not said."""
@@ -256,13 +258,3 @@ def _text_or_file(value: str) -> str:
         return Path(value[1:]).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--system {value}: the file cannot be read ({error}). Check the path.") from None
-
-
-def _check_key_file(path: Path) -> None:
-    try:
-        empty = not path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ConfigError(f"--api-key file:{path}: the file cannot be read ({reason}). Check the path.") from None
-    if empty:
-        raise ConfigError(f"--api-key file:{path}: the file is empty. Write the key into it.")
