@@ -33,22 +33,29 @@ TICK_SECONDS = 0.1
 LEAVE_SECONDS = 5.0
 
 Job = Callable[[], Awaitable[None]]
+Farewell = Callable[[Connected, SessionStatus | None], str]
 
 
 class Conversation:
     """One chat, from the prompt to leaving it.
 
     `model` is named until the session names its own. `check_model` raises ConfigError for a model that cannot be spoken
-    to. `colors` is the terminal's colour system as rich knows it, None for none.
+    to. `farewell` is what is said on leaving. `colors` is the terminal's colour system as rich knows it, None for none.
     """
 
     when: When = "after"
 
     def __init__(
-        self, connect: Connect, *, model: str, check_model: Callable[[str], None], colors: str | None = None
+        self,
+        connect: Connect,
+        *,
+        model: str,
+        check_model: Callable[[str], None],
+        farewell: Farewell = lambda _connected, _status: "",
+        colors: str | None = None,
     ) -> None:
         self._connect = connect
-        self._check_model = check_model
+        self._check_model, self._farewell = check_model, farewell
         self._connected: Connected | None = None
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._stale = asyncio.Event()
@@ -74,6 +81,8 @@ class Conversation:
                 serving = self._tasks.create_task(self._serve())
                 ticking = self._tasks.create_task(self._tick())
                 code = await self._screen.run()
+                if self._connected is not None and (farewell := self._farewell(self._connected, self.view.status)):
+                    self._screen.print(f"\r\n{farewell}\r\n")
                 ticking.cancel()
                 serving.cancel()
         finally:
@@ -85,11 +94,6 @@ class Conversation:
     @property
     def session(self) -> Session | None:
         return self._connected.session if self._connected else None
-
-    @property
-    def connected(self) -> Connected | None:
-        """What was connected to, once it is."""
-        return self._connected
 
     @property
     def place(self) -> Sequence[tuple[str, str]]:

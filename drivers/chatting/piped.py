@@ -15,11 +15,11 @@ from agent_core.cursor import Cursor, Event
 from agent_core.entries import Complete, TurnEnded
 from agent_core.errors import ConfigError, SessionError
 from agent_core.messages import TurnId
-from agent_core.payloads import Restarted, StreamStart, TextChunk
+from agent_core.payloads import Restarted, Retrying, StreamStart, TextChunk
 from agent_core.session_protocol import Session
 from drivers.chatting.connection import Connect
 from drivers.chatting.pieces import clean
-from drivers.chatting.transcript import ending_text
+from drivers.chatting.transcript import ending_text, retry_text
 from drivers.errors import FAILURE
 
 # The outcomes that leave a whole answer, or one whose end alone is missing.
@@ -147,6 +147,8 @@ async def _print_text(events: AsyncIterator[Event], streams: Streams) -> TurnEnd
                 streams.say("\n" if line_open else "")
                 streams.note("note: the session was restarted; the answer begins again")
                 line_open = streamed = False
+            case Retrying() as retrying:
+                streams.note(f"note: {retry_text(retrying)}")
             case TurnEnded() as ended:
                 if line_open:
                     streams.say("\n")

@@ -9,7 +9,8 @@ import os
 
 from prompt_toolkit.input.defaults import create_input
 
-from drivers.chatting.connection import Wanted
+from agent_core.status import SessionStatus
+from drivers.chatting.connection import Connected, Wanted
 from drivers.chatting.conversation import Conversation
 from drivers.chatting.quiet import Quiet
 from drivers.chatting.screen import terminal_output
@@ -23,14 +24,12 @@ async def run_in_terminal(wanted: Wanted, *, program: str) -> int:
         wanted.connect,
         model=wanted.fields["model"],
         check_model=lambda model: check_model(wanted, model),
+        farewell=lambda connected, status: farewell(connected, status, program),
         colors=colors,
     )
     quiet = Quiet(lambda line: loop.call_soon_threadsafe(conversation.printed, line), everything=wanted.place.debug)
     with quiet:
-        code = await conversation.run(create_input(), terminal_output(quiet.stdout))
-    if farewell := _farewell(conversation, program):
-        print(farewell)
-    return code
+        return await conversation.run(create_input(), terminal_output(quiet.stdout))
 
 
 def check_model(wanted: Wanted, model: str) -> None:
@@ -42,10 +41,10 @@ def check_model(wanted: Wanted, model: str) -> None:
         options.check_key()
 
 
-def _farewell(conversation: Conversation, program: str) -> str:
-    connected, status = conversation.connected, conversation.view.status
-    if connected is None or status is None or not status.messages:
+def farewell(connected: Connected, status: SessionStatus | None, program: str) -> str:
+    """How to come back to the conversation; nothing if there was none."""
+    if status is None or not status.messages:
         return ""
     if not connected.kept:
-        return "This conversation was in memory only; --data-dir DIRECTORY keeps the next one."
+        return "This conversation was kept in memory only; --data-dir DIRECTORY keeps the next one."
     return f"Go on with this conversation: {program} --session {connected.session.id}{connected.place_options}"

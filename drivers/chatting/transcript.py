@@ -154,7 +154,7 @@ class Transcript:
                 self.live.tools = self._calls.live
                 return pieces
             case Retrying():
-                self.live.retrying = f"{clean(payload.error.message)} Trying again in {payload.delay:.1f} s."
+                self.live.retrying = retry_text(payload)
                 return []
             case StatusChanged():
                 self.state = payload.state
@@ -279,6 +279,11 @@ def failure_text(error: ErrorInfo | None) -> str:
         return "the turn failed; /retry tries it again"
     text = clean(error.message).strip() or error.kind
     return f"{text}\n/retry tries the turn again." if error.retryable else text
+
+
+def retry_text(payload: Retrying) -> str:
+    """What is said while a request waits to be made again."""
+    return f"trying again in {payload.delay:.1f} s: {clean(payload.error.message)}"
 
 
 def ending_text(payload: TurnEnded) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.utils import get_cwidth
 
 from agent_core.messages import Usage
 from agent_core.payloads import When
@@ -92,14 +93,14 @@ class View:
 
     def live(self, columns: int, rows: int) -> Sequence[str]:
         """Everything between the scrollback and the input, at most `rows` lines."""
-        below = self._activity() + self._waiting(columns)
+        below = self._activity(columns) + self._waiting(columns)
         below = below[-max(rows, 0) :]
         transcript = self._transcript
         if not (transcript.live.answer or transcript.live.thinking or transcript.live.tools or transcript.live.drafted):
             return below
         return [*self._renderer.live(transcript.live, columns, rows - len(below)), *below]
 
-    def _activity(self) -> list[str]:
+    def _activity(self, columns: int) -> list[str]:
         """What is waited for, where no growing text shows it."""
         transcript, live = self._transcript, self._transcript.live
         if transcript.turn_id is None or live.answer or live.thinking:
@@ -118,7 +119,7 @@ class View:
         else:
             text = "waiting for the model"
         spinner = SPINNER[self._frame % len(SPINNER)]
-        return ["", f"{_YELLOW}{spinner}{_PLAIN} {_DIM}{text}{_PLAIN}"]
+        return ["", f"{_YELLOW}{spinner}{_PLAIN} {_DIM}{_cut(text, columns - 3)}{_PLAIN}"]
 
     def _waiting(self, columns: int) -> list[str]:
         """Messages that have not entered the conversation, the oldest first."""
@@ -131,10 +132,7 @@ class View:
 
     def _waiting_line(self, text: str, when: str, columns: int) -> str:
         about = "is sent once connected" if self.status is None else _WAITS[when]  # type: ignore[index]
-        words = " ".join(text.split())
-        room = max(columns - len(about) - 8, 8)
-        words = words if len(words) <= room else words[: room - 1] + "…"
-        return f"{_DIM}› {words}  ({about}){_PLAIN}"
+        return f"{_DIM}› {_cut(text, columns - len(about) - 8)}  ({about}){_PLAIN}"
 
     def status_line(self, width: int) -> StyleAndTextTuples:
         """The line under the input."""
@@ -149,3 +147,13 @@ class View:
             connecting="" if self.status else "connecting…",
         )
         return list(status_line(facts, width))
+
+
+def _cut(text: str, columns: int) -> str:
+    """`text` on one line, cut where it would be wider than so many columns."""
+    words, room = " ".join(text.split()), max(columns, 8)
+    if get_cwidth(words) <= room:
+        return words
+    while get_cwidth(words) >= room:
+        words = words[:-1]
+    return f"{words}…"
