@@ -16,14 +16,19 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """A group takes at most `items` and about `weight` (bytes), and waits at most `linger` seconds for company.
+    """A group takes at most `items` and about `weight` bytes; a caller who brings more at once still gets one group.
 
-    A caller who brings more at once still gets one group.
+    Where a group has a cost of its own, `distance`, in seconds, keeps the beginnings of two groups apart while callers
+    come at the same time, so that more of them share one. A caller who is alone never waits.
     """
 
     items: int = 2000
     weight: int = 16_000_000
-    linger: float = 0.0
+    distance: float = 0.0
+
+
+# How much the newest caller counts in the average of how many find another one there.
+_NEWEST = 0.1
 
 
 class Batcher(Generic[Item, Result]):
@@ -40,12 +45,15 @@ class Batcher(Generic[Item, Result]):
         self._limits = limits or Limits()
         self._waiting: deque[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]] = deque()
         self._runner: asyncio.Task[None] | None = None
+        self._begun = 0.0
+        self._company = 0.0
 
     async def submit(self, items: Sequence[Item]) -> Sequence[Result]:
         """Have the items performed in some group and return their results. Cancelling the caller does not undo them."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Sequence[Result]] = loop.create_future()
         self._waiting.append((items, future))
+        self._company += _NEWEST * ((self._runner is not None) - self._company)
         if self._runner is None:
             self._runner = loop.create_task(self._run())
         return await future
@@ -58,20 +66,17 @@ class Batcher(Generic[Item, Result]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                await self._linger()
+                await self._keep_distance()
                 await self._run_group(self._take())
         finally:
             self._runner = None
 
-    async def _linger(self) -> None:
-        """Let the loop go idle: one whole pass without a newcomer, or the time is up."""
+    async def _keep_distance(self) -> None:
+        """Wait for company as far as there was some lately, and for those who are ready in this pass of the loop."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._limits.linger
-        while loop.time() < until:
-            before = len(self._waiting)
-            await asyncio.sleep(0)
-            if len(self._waiting) == before:
-                return
+        wait = self._begun + self._limits.distance * self._company - loop.time()
+        await asyncio.sleep(max(0.0, wait))
+        self._begun = loop.time()
 
     def _take(self) -> list[tuple[Sequence[Item], "asyncio.Future[Sequence[Result]]"]]:
         group = [self._waiting.popleft()]

@@ -86,6 +86,14 @@ class JournalContract:
         assert await journal.append([second, first, second]) == [None, None, None]
         assert await told(journal, S) == ["opened", "a", "b"]
 
+    async def test_repeat_beside_its_original_is_judged_by_what_the_original_wrote(self, journal: FullJournal) -> None:
+        await journal.claim(S, "me")
+        first = append(S, 1, 1, OPENED, said("a"))
+        other = append(S, 1, 1, OPENED, said("other"))
+        outcomes = await journal.append([first, first, other, append(S, 1, 3, said("b"))])
+        assert [type(outcome) for outcome in outcomes] == [type(None), type(None), SequenceGap, type(None)]
+        assert await told(journal, S) == ["opened", "a", "b"]
+
     async def test_repeat_with_more_behind_it_adds_only_what_is_new(self, journal: FullJournal) -> None:
         await journal.claim(S, "me")
         await journal.append([append(S, 1, 1, OPENED, said("a"))])

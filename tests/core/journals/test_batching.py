@@ -51,10 +51,13 @@ async def test_what_is_submitted_in_one_pass_of_the_loop_makes_one_group() -> No
     assert slow.groups == [["a", "b", "c"]]
 
 
-async def test_lingering_waits_for_company_while_the_loop_is_busy() -> None:
+async def test_distance_gathers_those_who_come_at_the_same_time() -> None:
     slow = Slow()
+    batch = batcher(slow, Limits(distance=100.0))
+    batch._company = 1.0
+    # The first caller finds nobody, so nine tenths of the distance are kept, and a fifth of a second is left of them.
+    batch._begun = asyncio.get_running_loop().time() - 89.8
     slow.go.release()
-    batch = batcher(slow, Limits(linger=60.0))
 
     async def later(passes: int) -> None:
         for _ in range(passes):
@@ -63,6 +66,15 @@ async def test_lingering_waits_for_company_while_the_loop_is_busy() -> None:
 
     await asyncio.gather(*(later(passes) for passes in range(5)))
     assert slow.groups == [["0", "1", "2", "3", "4"]]
+
+
+async def test_caller_who_is_alone_never_waits_for_the_distance() -> None:
+    slow = Slow()
+    batch = batcher(slow, Limits(distance=3600.0))
+    for turn in range(20):
+        slow.go.release()
+        await batch.submit([str(turn)])
+    assert len(slow.groups) == 20
 
 
 @pytest.mark.parametrize(("limits", "size"), [(Limits(items=2), 2), (Limits(weight=4), 2)])

@@ -97,6 +97,16 @@ async def test_large_bodies_are_stored_once(tmp_path: Path) -> None:
     connection.close()
 
 
+async def test_page_of_records_is_bounded_in_bytes(tmp_path: Path) -> None:
+    async with SqliteJournal(tmp_path / "journal.sqlite") as journal:
+        await journal.claim(S, "me")
+        texts = ["x" * 1_000_000] * 12
+        await journal.append([append(S, 1, 1, *map(said, texts))])
+        first = await journal.read_page(S, 0)
+        assert (len(first.records), first.last) == (4, False)
+        assert await told(journal, S) == texts
+
+
 async def test_file_grows_with_what_happened_and_not_with_history(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     async with SqliteJournal(path) as journal:
