@@ -262,7 +262,8 @@ class LocalToolExecutor:
         self._leaving.discard(task)
         if task.cancelled():
             # By somebody else, as when the loop is being shut down: there is nobody left to tell.
-            self._leave(call) if self._is_open(call) else None
+            if self._is_open(call):
+                self._leave(call)
         elif (error := task.exception()) is not None:
             _log.error("a call of tool '%s' broke its executor", call.invocation.call.name, exc_info=error)
             text = f"Tool '{call.invocation.call.name}' could not be run: {type(error).__name__}: {error}"

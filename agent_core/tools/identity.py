@@ -61,10 +61,10 @@ def name_in_module(holder: object, function: Callable[..., object]) -> str | Non
 
 
 def _pickled(holder: object, name: str) -> bytes:
-    import cloudpickle  # pyright: ignore[reportMissingTypeStubs] - it has none
+    from agent_core.tools.pickling import pickled
 
     try:
-        return cloudpickle.dumps(holder)  # pyright: ignore[reportUnknownMemberType]
+        return pickled(holder)
     except Exception as error:
         raise ToolError(
             f"tool '{name}' lives in no module, and its code cannot be carried to where tools run:"
