@@ -114,7 +114,7 @@ class Conversation:
                 self.compactions += 1
             case Cleared():
                 self.view.clear(len(self.messages))
-                self.context_used = 0
+                self.context_used, self.last_turn = 0, None
             case Configured():
                 self._configure(entry.changes)
             case Opened():

@@ -6,6 +6,7 @@ The rule here: it adds no behaviour, only the words that callers use. Agent code
 from collections.abc import AsyncIterator, Sequence
 
 from agent_core import inputs
+from agent_core.conversation import Conversation
 from agent_core.cursor import Cursor, Event
 from agent_core.entries import FromLLMPayload, Settings, TurnEnded
 from agent_core.hosting import SessionHost
@@ -29,6 +30,11 @@ class LocalSession:
     @property
     def id(self) -> SessionId:
         return self._shell.id
+
+    @property
+    def conversation(self) -> Conversation:
+        """The session's state, for reading only."""
+        return self._shell.conversation
 
     @property
     def is_shutdown(self) -> bool:

@@ -5,14 +5,16 @@ append loses the session: nothing that waited behind it ever leaves.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 
-from agent_core.errors import RayconteurError
+from agent_core.errors import JournalError, RayconteurError
 from agent_core.messages import SessionId
 from agent_core.ports import Append, Journal, Record
 
 Action = Callable[[], None]
+log = logging.getLogger("rayconteur.session")
 
 
 class Outbox:
@@ -75,11 +77,18 @@ class Outbox:
                     raise refusal
                 self._release(records[-1].seq)
         except RayconteurError as error:
-            self._lost = error
-            self._actions.clear()
-            self._on_lost(error)
+            self._lose(error)
+        except Exception as error:
+            # A journal that breaks its contract must not leave anybody waiting for ever.
+            log.exception("the journal of session %s failed unexpectedly", self._session_id)
+            self._lose(JournalError(f"The journal failed ({type(error).__name__}: {error}). See the log.", "unexpected"))
         finally:
             self._task = None
+
+    def _lose(self, error: RayconteurError) -> None:
+        self._lost = error
+        self._actions.clear()
+        self._on_lost(error)
 
     def _release(self, durable: int) -> None:
         while self._actions and self._actions[0][0] <= durable:

@@ -1,0 +1,140 @@
+"""The world: processes that host sessions, a placement that moves them when a process dies, and the faulty parts.
+
+The rule here: there may be two owners of a session (a replaced process that was not dead at all goes on writing), and the
+journal alone decides which of them counts.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from random import Random
+from typing import Any, TypeVar
+
+from agent_core.config import SessionConfig, ThresholdCompaction
+from agent_core.entries import Opened
+from agent_core.errors import RayconteurError
+from agent_core.hosting import SessionHost
+from agent_core.journals.memory import MemoryJournal
+from agent_core.local_session import LocalSession
+from agent_core.messages import SessionId
+from agent_core.ports import Record
+from agent_core.session import Ports
+from agent_core.simulation import rules
+from agent_core.simulation.parts import (
+    TOOLS,
+    SimulatedJournal,
+    SimulatedModel,
+    SimulatedTools,
+    Weather,
+    window,
+)
+from agent_core.simulation.processes import Process
+from agent_core.simulation.rules import Evidence
+
+Result = TypeVar("Result")
+
+
+class LoopClock:
+    """The loop's virtual time as the sessions' clock."""
+
+    def now(self) -> float:
+        return 1_000_000.0 + asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class ProcessDied(Exception):
+    """The process that was asked died before it answered."""
+
+
+class World:
+    """Everything of one schedule."""
+
+    def __init__(self, random: Random, sessions: int) -> None:
+        self.random = random
+        self.weather, self.evidence = Weather(), Evidence()
+        self.store = MemoryJournal(lambda: 0.0)
+        self.model = SimulatedModel(random, self.weather)
+        self.tools = SimulatedTools(random, self.evidence)
+        self.sessions = [SessionId(f"s{number}") for number in range(sessions)]
+        self.config = SessionConfig(
+            model="anthropic/simulated",
+            max_tokens=500,
+            max_steps=6,
+            compaction=random.choice((None, ThresholdCompaction(threshold=0.3, keep_recent_turns=1))),
+        )
+        self._processes: list[tuple[Process, SessionHost]] = []
+        self._place: dict[SessionId, tuple[Process, SessionHost]] = {}
+        self.replace_all()
+
+    def replace_all(self) -> None:
+        """A new process takes over every session; the old one is not told."""
+        process = Process(f"process {len(self._processes)}")
+        journal = SimulatedJournal(self.store, process, self.random, self.weather)
+        ports = Ports(self.model, self.tools.port(process), journal, LoopClock(), window, process.name)
+        host = SessionHost(ports)
+        self._processes.append((process, host))
+        self._place = dict.fromkeys(self.sessions, self._processes[-1])
+
+    def kill_process(self) -> None:
+        """The process that hosts the sessions dies; another takes over."""
+        self._processes[-1][0].kill()
+        self.replace_all()
+
+    async def session(self, session_id: SessionId) -> tuple[Process, LocalSession]:
+        """The session where it is placed now. Raises what keeps it from being opened."""
+        process, host = self._place[session_id]
+        opened = Opened(config=self.config, tools=TOOLS)
+        shell = await self.within(process, lambda: host.open(session_id, opened, reopen=True))
+        return process, LocalSession(shell, host)
+
+    async def within(self, process: Process, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+        """Have a process do something and wait for it, as a client does. Raises ProcessDied when it dies meanwhile."""
+        task = process.start(work)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            if process.alive:
+                raise
+            raise ProcessDied(process.name) from None
+
+    async def logs(self) -> dict[SessionId, Sequence[Record]]:
+        """What the journal holds, seen from outside."""
+        return {session_id: await self.store.read(session_id) for session_id in self.sessions}
+
+    async def at_rest(self) -> bool:
+        """Whether every session that exists is open here and has nothing left to do."""
+        for session_id in self.sessions:
+            if not await self.store.exists(session_id):
+                continue
+            try:
+                _, session = await self.session(session_id)
+            except (RayconteurError, ProcessDied):
+                return False
+            conversation = session.conversation
+            if not conversation.closed and (conversation.open or conversation.queue):
+                return False
+        return True
+
+    async def check(self) -> None:
+        """What must hold at any moment."""
+        if self.model.broken is not None:
+            raise self.model.broken
+        rules.check_tools(self.evidence)
+        logs = await self.logs()
+        for session_id, records in logs.items():
+            rules.check_journal(session_id, records)
+        rules.check_accepted(self.evidence, logs)
+        rules.check_interrupted(self.evidence, logs)
+        for name, events in self.evidence.shown.items():
+            rules.check_shown(name, events, logs[SessionId(name.partition(" ")[0])])
+
+    async def check_end(self) -> None:
+        """What must hold once the faults have ceased and everything has had its time."""
+        await self.check()
+        logs = await self.logs()
+        for session_id, records in logs.items():
+            shell = self._place[session_id][1].find(session_id)
+            if shell is not None and records:
+                rules.check_settled(session_id, shell.conversation)
+                rules.check_replay(session_id, shell.conversation, records)
