@@ -11,8 +11,9 @@ from agent_core.messages import Message
 
 IMAGE_TOKENS = 1_200
 _MESSAGE_TOKENS = 4
-_CLAUDE = 3.3
-_OTHERS = 4.0
+# Characters in ten tokens, whole numbers so that nothing is rounded twice.
+_CLAUDE = 33
+_OTHERS = 40
 
 
 class _Estimate(ref[Message]):
@@ -20,27 +21,25 @@ class _Estimate(ref[Message]):
 
     __slots__ = ("key", "tokens")
 
-    key: tuple[int, float]
+    key: tuple[int, int]
     tokens: int
 
 
-_known: dict[tuple[int, float], _Estimate] = {}
-
-
-def characters_per_token(provider: str) -> float:
-    """Characters a token: 3.3 for Claude, 4 elsewhere."""
-    return _CLAUDE if provider == "anthropic" else _OTHERS
+_known: dict[tuple[int, int], _Estimate] = {}
 
 
 def estimate_text(text: str, provider: str) -> int:
-    """Tokens of a text, rounded up."""
-    return -int(-len(text) // characters_per_token(provider))
+    """Tokens of a text, rounded up: one for every 3.3 characters for Claude, for every 4 elsewhere."""
+    return -(-len(text) * 10 // _density(provider))
+
+
+def _density(provider: str) -> int:
+    return _CLAUDE if provider == "anthropic" else _OTHERS
 
 
 def estimate_message(message: Message, provider: str) -> int:
     """Tokens of a message, with the few that its role takes."""
-    per_token = characters_per_token(provider)
-    key = (id(message), per_token)
+    key = (id(message), _density(provider))
     found = _known.get(key)
     if found is not None:
         return found.tokens

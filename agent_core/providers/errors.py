@@ -55,6 +55,8 @@ _BY_TYPE: dict[str, ProviderErrorKind] = {
     "server_error": "server",
     "unavailable_error": "overloaded",
 }
+# The rest of `ResponseError`'s codes: the request cannot be answered as it is.
+_REFUSED = re.compile(r"^(invalid|unsupported|empty)_|policy|image|residency")
 # Types that say nothing which the status does not say better.
 _VAGUE = frozenset({"invalid_request_error", "api_error", "server_error", "not_found_error"})
 _OVERFLOW = re.compile(
@@ -175,6 +177,8 @@ def _text(error: Mapping[str, Any], body: object) -> str:
 def _kind(status: int | None, error: Mapping[str, Any], text: str) -> ProviderErrorKind:
     vague = all(str(error.get(field) or "invalid_request_error") in _VAGUE for field in ("code", "type"))
     known: ProviderErrorKind | None = _BY_TYPE.get(str(error.get("code"))) or _BY_TYPE.get(str(error.get("type")))
+    if known is None and _REFUSED.search(str(error.get("code"))):
+        known = "bad_request"
     if status != 429 and (known == "context_too_long" or (known in (None, "bad_request") and _OVERFLOW.search(text))):
         return "context_too_long"
     if status == 429 and known != "authentication":

@@ -66,7 +66,7 @@ class ResponsesReader:
     def whole(self, body: Json) -> Iterable[ModelEvent]:
         """See `Reader.whole`."""
         yield from self._start(body)
-        for number, item in enumerate(parts(body, "output")):
+        for number, item in enumerate(body["output"]):
             yield from self._done(number, item)
         yield from self._last(body)
 

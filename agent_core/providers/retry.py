@@ -64,9 +64,8 @@ class RetryingModel:
                         await held.enter_async_context(hold)
                     else:
                         yield PermitWait(waiting=True)
-                        since = self.clock.now()
-                        await held.enter_async_context(hold)
-                        deadline.extend(self.clock.now() - since)
+                        with deadline.paused():
+                            await held.enter_async_context(hold)
                         yield PermitWait(waiting=False)
                     events = await held.enter_async_context(aclosing(self._events(request, deadline, attempt)))
                     async for event in events:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import httpx2
 
 from agent_core.errors import ProviderError
@@ -56,17 +57,26 @@ class SdkClient:
         if isinstance(error, errors.status):
             failed: Any = error
             return status_error(provider, failed.status_code, failed.body, failed.response.headers, now=now)
-        if isinstance(error, (errors.timeout, httpx2.TimeoutException, TimeoutError)):
+        cause = _cause(error)
+        if isinstance(cause, (TimeoutError, httpx2.TimeoutException, errors.timeout)):
             return timed_out(provider, seconds)
         if isinstance(error, errors.connection):
-            return unreachable(provider, str(error.__cause__ or error))
+            return unreachable(provider, str(error.__cause__ or error if cause is error else cause))
         if isinstance(error, (httpx2.TransportError, httpx2.StreamError, OSError)):
-            return cut_short(provider, str(error))
+            return cut_short(provider, str(cause))
         return None
 
     async def aclose(self) -> None:
         """Close every connection."""
         await self._close()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What aiohttp raised, if it did: one SDK takes a refused connection for a time-out."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, aiohttp.ClientError):
+        cause = cause.__cause__
+    return cause or error
 
 
 _JSON = {"Content-Type": "application/json"}
