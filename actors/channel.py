@@ -118,7 +118,7 @@ class Reader:
             self._channel.put(end_frame(self._number), urgent=True)
             return self.leave()
         payload = event.payload
-        if self._turn_id is not None and getattr(payload, "turn_id", None) != self._turn_id:
+        if self._turn_id is not None and getattr(payload, "turn_id", self._turn_id) != self._turn_id:
             return None
         ends = isinstance(payload, TurnEnded)
         first = isinstance(payload, TextChunk) and payload.index == 0 and event.cursor.delta <= FIRST_DELTAS

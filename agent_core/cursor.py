@@ -10,10 +10,13 @@ from agent_core.entries import FromLLMPayload
 
 
 class Cursor(NamedTuple):
-    """After journal entry `seq` of `epoch` and `delta` deltas that followed it."""
+    """After journal entry `seq`, and `delta` deltas that the owner of `epoch` showed after it.
 
-    epoch: int = 0
+    Entries order everything; among the deltas after one entry, those of a newer owner come later, since it makes them anew.
+    """
+
     seq: int = 0
+    epoch: int = 0
     delta: int = 0
 
 

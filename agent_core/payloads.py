@@ -109,7 +109,6 @@ class Restarted(Frozen):
     """The session was re-activated: drop text received after the journal's entry `from_seq`, it is made again."""
 
     kind: Literal["restarted"] = "restarted"
-    turn_id: TurnId | None = None
     from_seq: int
 
 

@@ -185,6 +185,10 @@ class Shell:
             failure = error
         except RayconteurError as error:
             failure = ProviderError(error.message, "bad_request")
+        except Exception as error:
+            # A model that breaks its contract must not leave the turn open for ever.
+            log.exception("session %s: the model failed unexpectedly", self.id)
+            failure = ProviderError(f"The model failed ({type(error).__name__}). See the log, then retry.", "server")
         if self.lost is None:
             self.feed(inputs.ModelFailed(call, failure))
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from agent_core.cursor import Cursor, Event
 from agent_core.entries import FromLLMPayload
-from agent_core.payloads import Delta
+from agent_core.payloads import Delta, Restarted
 from agent_core.ports import Record
 
 BUFFER_LIMIT = 10_000
@@ -33,7 +33,7 @@ class EventStream:
     @property
     def cursor(self) -> Cursor:
         """The place of the newest event."""
-        return Cursor(self._epoch, self._seq, self._delta)
+        return Cursor(self._seq, self._epoch, self._delta)
 
     @property
     def partial(self) -> Sequence[Event]:
@@ -127,7 +127,15 @@ class Subscription:
     async def _catch_up(self) -> list[Event]:
         """What the journal and the open answer hold after this reader's place."""
         self._behind = False
+        restarted = self._restarted()
         records = await self._read(self._place.seq)
         newest = self._stream.cursor.seq
-        events = [Event(Cursor(r.epoch, r.seq, 0), r.entry) for r in records if r.seq <= newest]
-        return [event for event in (*events, *self._stream.partial) if event.cursor > self._place]
+        events = [Event(Cursor(r.seq, r.epoch), r.entry) for r in records if r.seq <= newest]
+        missed = [event for event in (*events, *self._stream.partial) if event.cursor > self._place]
+        return [*restarted, *missed]
+
+    def _restarted(self) -> list[Event]:
+        """What a reader of an earlier owner is told first: the partial text that it holds is made again."""
+        seq, epoch, delta = self._place
+        owner = self._stream.cursor.epoch
+        return [Event(Cursor(seq, owner), Restarted(from_seq=seq))] if delta and epoch < owner else []

@@ -39,7 +39,7 @@ from agent_core.entries import (
 )
 from agent_core.errors import RayconteurError, SessionClosed
 from agent_core.messages import TurnId
-from agent_core.payloads import InterruptMode, Restarted, SessionState, ToolResults, UserInput
+from agent_core.payloads import InterruptMode, SessionState, ToolResults, UserInput
 from agent_core.recorder import Recorder
 
 
@@ -182,7 +182,6 @@ class Machine:
         if self.conversation.closed and given.reopen:
             self._recorder.record(Reopened())
         if not self.conversation.closed and self.conversation.open is not None:
-            self._recorder.emit(Restarted(turn_id=self.conversation.open.turn_id, from_seq=self.conversation.last_seq))
             self._answering.recover()
         self._recorder.do(out.Answer())
 

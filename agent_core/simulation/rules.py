@@ -12,6 +12,7 @@ from agent_core.conversation import Conversation
 from agent_core.cursor import Event
 from agent_core.entries import Accepted, Complete, Entry, ToolBatch, ToolSettled, TurnEnded, TurnRetried
 from agent_core.messages import SessionId, TurnId
+from agent_core.payloads import Restarted
 from agent_core.ports import Record
 
 
@@ -39,7 +40,7 @@ def check_tools(evidence: Evidence) -> None:
 
 def check_shown(name: str, events: Sequence[Event], records: Sequence[Record]) -> None:
     """Rules 2 and 6: facts are shown in order, none twice, none left out, and only what the journal holds."""
-    facts = [event for event in events if event.cursor.delta == 0]
+    facts = [event for event in events if event.cursor.delta == 0 and not isinstance(event.payload, Restarted)]
     seqs = [event.cursor.seq for event in facts]
     if seqs != sorted(set(seqs)):
         raise RuleBroken(f"rule 6: reader {name} got facts out of order or twice: {seqs}")

@@ -202,7 +202,7 @@ class Conversation:
         if earlier > 0:
             pieces.append(Noted(f"{earlier} earlier messages: /history full shows them"))
         self.show([*pieces, *pieces_of(history[-EARLIER_MESSAGES:], leaving_out=calls)])
-        return Cursor(status.epoch, status.last_seq, 0)
+        return Cursor(seq=status.last_seq, epoch=status.epoch)
 
     async def _follow(self, session: Session, cursor: Cursor) -> None:
         async for event in session.events(after=cursor):

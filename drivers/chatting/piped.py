@@ -89,7 +89,7 @@ async def _turn(session: Session, message: str, streams: Streams, *, as_json: bo
     """One message and its answer. A turn that is left open (Ctrl-C, a reader that went away) is interrupted."""
     status = await session.status()
     turn_id = await session.submit(message)
-    events = _turn_events(session, Cursor(status.epoch, status.last_seq, 0), turn_id)
+    events = _turn_events(session, Cursor(seq=status.last_seq, epoch=status.epoch), turn_id)
     try:
         ended = await (_print_json(events, streams) if as_json else _print_text(events, streams))
     except BaseException:

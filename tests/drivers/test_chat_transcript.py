@@ -37,7 +37,7 @@ def told(*payloads: FromLLMPayload) -> list[Piece]:
     return [
         piece
         for number, payload in enumerate(payloads, start=1)
-        for piece in reader.apply(Event(Cursor(1, number), payload))
+        for piece in reader.apply(Event(Cursor(seq=number, epoch=1), payload))
     ]
 
 
@@ -93,7 +93,7 @@ def test_results_are_said_in_the_order_of_the_calls_however_they_settle() -> Non
     reader = transcript()
     said: list[list[str]] = []
     for payload in (batch, settled("c"), settled("a"), settled("b")):
-        pieces = reader.apply(Event(Cursor(1, 1), payload))
+        pieces = reader.apply(Event(Cursor(seq=1, epoch=1), payload))
         said.append([piece.name for piece in pieces if isinstance(piece, ToolUsed)])
     assert said == [[], [], ["a"], ["b", "c"]]
     assert reader.live.tools == []
@@ -118,7 +118,7 @@ def test_text_that_a_crash_made_void_is_dropped_and_the_reader_is_told() -> None
     pieces = told(
         START,
         chunk("half"),
-        Restarted(turn_id=TURN, from_seq=1),
+        Restarted(from_seq=1),
         START,
         chunk("whole"),
         answer(TextBlock(text="whole")),
@@ -136,9 +136,9 @@ def test_an_interrupted_turn_keeps_what_was_said_and_shows_what_still_ran() -> N
 def test_a_message_is_shown_when_it_enters_the_conversation_and_not_before() -> None:
     reader = transcript()
     accepted = Accepted(turn_id=TURN, payload=UserInput.of("hello"))
-    assert reader.apply(Event(Cursor(1, 5), accepted)) == []
+    assert reader.apply(Event(Cursor(seq=5, epoch=1), accepted)) == []
     assert [item.text for item in reader.waiting.values()] == ["hello"]
-    assert reader.apply(Event(Cursor(1, 6), TurnStarted(turn_id=TURN))) == [UserSaid("hello")]
+    assert reader.apply(Event(Cursor(seq=6, epoch=1), TurnStarted(turn_id=TURN))) == [UserSaid("hello")]
     assert not reader.waiting
 
 
@@ -167,7 +167,7 @@ def test_a_reader_who_comes_in_while_calls_run_sees_their_results() -> None:
     reader.joined(TURN, "awaiting_tools", calls)
     settled = ToolSettled(turn_id=TURN, result=ToolResultBlock(tool_use_id="t1", content="seen"), outcome="ok")
     assert reader.live.tools == [ToolUsed("look", {"at": 1})]
-    assert reader.apply(Event(Cursor(1, 9), settled)) == [
+    assert reader.apply(Event(Cursor(seq=9, epoch=1), settled)) == [
         ToolUsed("look", {"at": 1}, "seen", outcome="ok", seconds=0.0)
     ]
 
