@@ -117,9 +117,11 @@ async def test_thousands_of_calls_come_back_once_each_in_few_envelopes(client: C
     calls = [invocation(sample_tools.add, a=number, b=0) for number in range(3_000)]
     for at in range(0, 3_000, 100):
         client.executor.run.remote("client", pickle.dumps(calls[at : at + 100]))
-    reports = await client.reports(3_000)
-    assert [report.key for report in reports] == [call.key for call in calls]
-    assert [said(report) for report in reports] == [str(number) for number in range(3_000)]
+    numbers = [int(said(report)) for report in await client.reports(3_000)]
+    assert sorted(numbers) == list(range(3_000))
+    for at in range(0, 3_000, 100):
+        # Ray may run the calls of an asynchronous actor in another order; within an envelope it is kept.
+        assert [number for number in numbers if at <= number < at + 100] == list(range(at, at + 100))
     envelopes = await client.actor.wait_for.remote(3_000)
     assert len(envelopes) <= 3_000 / 10
 

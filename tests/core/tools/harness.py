@@ -4,10 +4,11 @@ import asyncio
 from itertools import count
 from typing import Any
 
+from agent_core.content import text_of
 from agent_core.entries import ToolCall
 from agent_core.messages import SessionId, TurnId
 from agent_core.ports import ToolExecutor, ToolInvocation, ToolReport
-from agent_core.tools import Tool, ToolDefinition
+from agent_core.tools import ExecutorOptions, LocalToolExecutor, Tool, ToolDefinition
 
 _numbers = count(1)
 
@@ -37,6 +38,16 @@ class Inbox:
             self._changed.clear()
             await self._changed.wait()
         return self.reports
+
+
+def said(report: ToolReport) -> str:
+    """The text that the model gets."""
+    return text_of(report.result.content)
+
+
+def live(*tools: "Tool[..., Any]", slots: int = 8) -> LocalToolExecutor:
+    """An executor in which these asynchronous tools run as they are; the test closes it."""
+    return LocalToolExecutor(ExecutorOptions(slots=slots, children=1, max_children=1, grace=0.05), tools=tools)
 
 
 async def run_all(executor: ToolExecutor, *calls: ToolInvocation) -> list[ToolReport]:

@@ -10,18 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent_core.content import text_of
 from agent_core.errors import ToolUnavailable
-from agent_core.ports import ToolReport
 from agent_core.tools import ExecutorOptions, InMemoryBlobs, LocalToolExecutor, publish, tool
 from agent_core.tools import processes as children
 from tests.core.tools import sample_tools
 from tests.core.tools.conftest import SMALL
-from tests.core.tools.harness import Inbox, invocation, run, run_all
-
-
-def said(report: ToolReport) -> str:
-    return text_of(report.result.content)
+from tests.core.tools.harness import Inbox, invocation, run, run_all, said
 
 
 async def written(path: Path) -> str:
@@ -276,7 +270,7 @@ PARENT = """
 import asyncio, sys
 from agent_core.tools import LocalToolExecutor
 from tests.core.tools import sample_tools
-from tests.core.tools.harness import invocation
+from tests.core.tools.harness import invocation, live, said
 
 async def main():
     executor = LocalToolExecutor()
