@@ -129,7 +129,7 @@ class Tally:
             self._latency.add(head.timings.latency)
             if head.timings.first_token is not None:
                 self._first_token.add(head.timings.first_token - head.timings.started)
-        else:
+        elif head.outcome != "cancelled":
             self._add_failure(head)
 
     def _add_failure(self, head: ResultHead) -> None:

@@ -21,6 +21,8 @@ from drivers.evaluating.showing import NAMES, count, dollars, duration, rate
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
+# How often a line is printed while nothing ends.
+STILL_SECONDS = 60.0
 # The rate is taken over this long, so that it follows a change and does not jump.
 WINDOW_SECONDS = 30.0
 STYLES = {
@@ -34,8 +36,9 @@ STYLES = {
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """How far a run is. `per_second` and `left` (seconds) are None while nothing is known of them."""
+    """How far a run is at time `at`. `per_second` and `left` (seconds) are None while nothing is known of them."""
 
+    at: float
     done: int
     planned: int
     open: int
@@ -61,7 +64,7 @@ class Meter:
         since, before = self._past[0]
         per_second = (done - before) / (now - since) if done > before and now > since else None
         left = (self.tally.planned - done) / per_second if per_second else None
-        return Moment(done, self.tally.planned, self._under_way(), per_second, left)
+        return Moment(now, done, self.tally.planned, self._under_way(), per_second, left)
 
 
 @contextlib.asynccontextmanager
@@ -86,11 +89,16 @@ async def _bar(meter: Meter, console: Console) -> None:
 
 
 async def _lines(meter: Meter, console: Console) -> None:
+    said, at = meter.tally.done, meter.read().at
     while True:
         await asyncio.sleep(PLAIN_SECONDS)
+        moment = meter.read()
+        if moment.done == said and moment.at < at + STILL_SECONDS:
+            continue
+        said, at = moment.done, moment.at
         # A reader that went away must not end the run.
         with contextlib.suppress(OSError):
-            console.print(line_of(meter.read(), meter.tally), markup=False, highlight=False, soft_wrap=True)
+            console.print(line_of(moment, meter.tally), markup=False, highlight=False, soft_wrap=True)
 
 
 def bar_of(moment: Moment, tally: Tally) -> RenderableType:
