@@ -6,7 +6,7 @@ what happened. Replaying a session's entries gives its whole state.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, field_serializer
 
 from agent_core.config import SessionConfig
 from agent_core.content import ToolResultBlock
@@ -41,6 +41,11 @@ class Opened(Frozen):
     config: SessionConfig
     tools: tuple[ToolDefinition, ...] = ()
     labels: dict[str, str] = Field(default_factory=dict)
+
+    @field_serializer("config")
+    def _whole(self, config: SessionConfig) -> dict[str, Any]:
+        # A None that is left out would be read again as the default, which for compaction is not None.
+        return config.model_dump(mode="json")
 
 
 class Accepted(Frozen):
@@ -206,7 +211,7 @@ PAYLOAD: TypeAdapter[FromLLMPayload] = TypeAdapter(FromLLMPayload)
 
 
 def encode(entry: Entry) -> bytes:
-    """The entry as compact JSON: fields that are None are left out, every other one is kept."""
+    """The entry as compact JSON: fields that are None are left out but in a configuration, every other one is kept."""
     return ENTRY.dump_json(entry, exclude_none=True)
 
 
