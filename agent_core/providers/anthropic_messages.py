@@ -21,21 +21,41 @@ from agent_core.providers.wire import Json, Reader, Sdk, checked_tool_choice, wi
 from agent_core.tools.definition import ToolDefinition
 
 _CACHED = {"type": "ephemeral"}
-_CACHED_END = b',"cache_control":{"type":"ephemeral"}}'
+# In place of the end of a message: of its last block, its blocks and itself.
+_CACHED_END = b',"cache_control":{"type":"ephemeral"}}]}'
 
 
 class _Blocks(Fragment):
-    """The blocks of a message as JSON, results apart. `thinks` says whether they begin with thinking."""
+    """A message by itself as JSON, results first. `thinks` says whether it begins with thinking."""
 
-    __slots__ = ("calls", "others", "results", "role", "thinks")
+    __slots__ = ("_middle", "_start", "calls", "role", "thinks", "whole")
 
     def __init__(self, role: str, results: list[bytes], others: list[bytes], *, thinks: bool, calls: bool) -> None:
-        super().__init__(sum(map(len, results)) + sum(map(len, others)))
+        opening = b'{"role":"%b","content":[' % role.encode()
+        first = b",".join(results)
+        second = b",".join(others)
+        separator = b"," if first and second else b""
         self.role = role
-        self.results = results
-        self.others = others
+        self.whole = b"".join((opening, first, separator, second, b"]}")) if first or second else b""
+        self._start = len(opening)
+        self._middle = len(opening) + len(first)
         self.thinks = thinks
         self.calls = calls
+        super().__init__(len(self.whole))
+
+    @property
+    def results(self) -> bytes:
+        """The results alone, without brackets."""
+        return self.whole[self._start : self._middle]
+
+    @property
+    def others(self) -> bytes:
+        """Everything but the results, without brackets."""
+        return self.whole[self._middle : -2].removeprefix(b",")
+
+    @property
+    def has_results(self) -> bool:
+        return self._middle > self._start
 
 
 class AnthropicMessages:
@@ -51,10 +71,10 @@ class AnthropicMessages:
         """The body. See `Wire.encode`."""
         provider = request.config.provider
         turns = _merged(self._fragments.get(message, provider, _blocks) for message in request.messages)
-        if provider == "anthropic":
-            _mark_for_cache(turns)
         head = _settings(request, thinking_kept=_thinking_is_kept(turns))
-        return object_with(head, "messages", (_turn(role, blocks) for role, blocks, _ in turns))
+        marked = _cached_turns(turns) if provider == "anthropic" else frozenset[int]()
+        written = (_written(turn, cached=place in marked) for place, turn in enumerate(turns))
+        return object_with(head, "messages", written)
 
     def reader(self, request: ModelRequest) -> Reader:
         """See `Wire.reader`."""
@@ -132,47 +152,39 @@ def _thinking(request: ModelRequest, *, kept: bool) -> Json:
 
 # --- Conversation --------------------------------------------------------------------------------------------------
 
-_Turn = tuple[str, list[bytes], list[_Blocks]]
+_Turn = list[_Blocks]
 
 
 def _merged(messages: Iterator[_Blocks]) -> list[_Turn]:
-    """Messages with neighbours of one role made one, results first. Those that hold nothing are left out."""
-    groups: list[tuple[str, list[_Blocks]]] = []
+    """Messages grouped so that no two groups in a row have one role. Those that hold nothing are left out."""
+    turns: list[_Turn] = []
     for message in messages:
-        if not message.results and not message.others:
+        if not message.whole:
             continue
-        if groups and groups[-1][0] == message.role:
-            groups[-1][1].append(message)
+        if turns and turns[-1][0].role == message.role:
+            turns[-1].append(message)
         else:
-            groups.append((message.role, [message]))
-    return [(role, _joined(parts), parts) for role, parts in groups]
+            turns.append([message])
+    return turns
 
 
-def _joined(parts: Sequence[_Blocks]) -> list[bytes]:
-    if len(parts) == 1:
-        return parts[0].results + parts[0].others
-    blocks = [block for part in parts for block in part.results]
-    blocks.extend(block for part in parts for block in part.others)
-    return blocks
+def _written(turn: _Turn, *, cached: bool) -> bytes:
+    """A group as one message, results first."""
+    whole = turn[0].whole
+    if len(turn) > 1:
+        content = [part.results for part in turn if part.has_results]
+        content.extend(others for part in turn if (others := part.others))
+        whole = b'{"role":"%b","content":[%b]}' % (turn[0].role.encode(), b",".join(content))
+    return whole[:-3] + _CACHED_END if cached else whole
 
 
-def _turn(role: str, blocks: list[bytes]) -> bytes:
-    return b"".join((b'{"role":"', role.encode(), b'","content":[', b",".join(blocks), b"]}"))
+def _cached_turns(turns: Sequence[_Turn]) -> frozenset[int]:
+    """The turns at whose end the prefix is asked to be kept: the newest two of the user.
 
-
-def _mark_for_cache(turns: list[_Turn]) -> None:
-    """Ask for the prefix to be kept up to the newest user turn, and find it again at the one before.
-
-    The second mark is where the last request ended. Without it a step with more than 20 new blocks would miss the
-    prefix, since the cache looks no further back than that (docs, "Prompt caching").
+    The older one is where the last request ended. Without it a step with more than 20 new blocks would miss the prefix,
+    since the cache looks no further back than that (docs, "Prompt caching").
     """
-    left = 2
-    for role, blocks, _ in reversed(turns):
-        if role == "user":
-            blocks[-1] = blocks[-1][:-1] + _CACHED_END
-            left -= 1
-        if not left:
-            return
+    return frozenset([place for place, turn in enumerate(turns) if turn[0].role == "user"][-2:])
 
 
 def _thinking_is_kept(turns: Sequence[_Turn]) -> bool:
@@ -181,11 +193,11 @@ def _thinking_is_kept(turns: Sequence[_Turn]) -> bool:
     With `enabled` thinking the API refuses one that does not, as when a loop goes on that another provider's model
     began.
     """
-    for role, _, parts in reversed(turns):
-        if role == "user":
-            if not any(part.results for part in parts):
+    for turn in reversed(turns):
+        if turn[0].role == "user":
+            if not any(part.has_results for part in turn):
                 return True
-        elif any(part.calls for part in parts) and not parts[0].thinks:
+        elif any(part.calls for part in turn) and not turn[0].thinks:
             return False
     return True
 
