@@ -35,7 +35,7 @@ def check_results(conversation: Conversation, payload: ToolResults) -> None:
     batch = conversation.open.batch if conversation.open else None
     waiting = {call.id for call in batch.calls if call.external} if batch else set[str]()
     for result in payload.results:
-        if result.tool_use_id not in waiting and result.tool_use_id not in conversation.tool_use_ids:
+        if result.tool_use_id not in waiting and result.tool_use_id not in conversation.turn_of_call:
             raise ToolError(
                 f"No call '{result.tool_use_id}' is known here. Send the tool_use_id of the ToolBatch.", "unknown_call"
             )

@@ -151,7 +151,7 @@ class Answering:
 
     def _finish(self, accumulator: Accumulator, stop_reason: StopReason) -> None:
         self._accumulator = None
-        content = accumulator.blocks(self._conversation.tool_use_ids)
+        content = accumulator.blocks(self._conversation.turn_of_call)
         message = self._message(accumulator, content, stop_reason)
         self._recorder.record(Complete(turn_id=message.turn_id, message=message, stop_reason=stop_reason))
         asked = [block for block in content if isinstance(block, ToolUseBlock)]

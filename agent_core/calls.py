@@ -58,15 +58,12 @@ class Calls:
             self._record(report.result, report.outcome, report.seconds)
 
     def settle_external(self, payload: ToolResults) -> TurnId:
-        """Take in results from outside; those that are there already are passed over."""
-        turn = self._conversation.open
+        """Take in results from outside; those that are there already are passed over. Says whose turn they are of."""
         for result in payload.results:
             if result.tool_use_id in {call.id for call in self._unsettled() if call.external}:
                 summary = payload.compact_summaries.get(result.tool_use_id, result.compact_summary)
                 self._record(result.model_copy(update={"compact_summary": summary}), "external", 0.0)
-        if turn is not None:
-            return turn.turn_id
-        return self._conversation.last_turn[0] if self._conversation.last_turn else TurnId("")
+        return self._conversation.turn_of_results(payload)
 
     def cancel(self) -> None:
         """Stop what an executor still runs."""

@@ -32,7 +32,7 @@ from agent_core.entries import (
     TurnStarted,
 )
 from agent_core.messages import AssistantMessage, Message, SessionId, TurnId, UserMessage
-from agent_core.payloads import UserInput
+from agent_core.payloads import ToolResults, UserInput
 from agent_core.ports import Record
 from agent_core.status import TokenUsage
 from agent_core.tokens import estimate_message
@@ -75,7 +75,7 @@ class Conversation:
     last_turn: tuple[TurnId, Outcome] | None = None
     turns: dict[TurnId, TurnEnded | None] = field(default_factory=dict[TurnId, "TurnEnded | None"])
     keys: dict[str, TurnId] = field(default_factory=dict[str, TurnId])
-    tool_use_ids: set[str] = field(default_factory=set[str])
+    turn_of_call: dict[str, TurnId] = field(default_factory=dict[str, TurnId])
     usage: TokenUsage = TokenUsage()
     context_used: int = 0
     compactions: int = 0
@@ -94,7 +94,7 @@ class Conversation:
                 self._settle(entry, record)
             case ToolBatch():
                 self._turn().batch = entry
-                self.tool_use_ids.update(call.id for call in entry.calls)
+                self.turn_of_call.update((call.id, entry.turn_id) for call in entry.calls)
             case Accepted():
                 self._accept(entry, record.seq)
             case TurnStarted():
@@ -231,6 +231,11 @@ class Conversation:
     def of_turn(self, turn_id: TurnId) -> list[Message]:
         """The messages of the newest turn, oldest first (none if `turn_id` is not the newest)."""
         return list(takewhile(lambda message: message.turn_id == turn_id, reversed(self.messages)))[::-1]
+
+    def turn_of_results(self, payload: ToolResults) -> TurnId:
+        """The turn whose calls are answered: the open one if it is among them. Every call is one of this session's."""
+        turns = [self.turn_of_call[result.tool_use_id] for result in payload.results]
+        return self.open.turn_id if self.open is not None and self.open.turn_id in turns else turns[0]
 
     def final_text(self, turn_id: TurnId) -> str:
         """The text of a turn's last answer."""

@@ -27,7 +27,7 @@ FOLDED = [
     "last_turn",
     "turns",
     "keys",
-    "tool_use_ids",
+    "turn_of_call",
     "usage",
     "context_used",
     "compactions",
