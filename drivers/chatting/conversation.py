@@ -21,8 +21,9 @@ from agent_core.session_protocol import Session
 from agent_core.status import SessionStatus
 from drivers.chatting.commands import command_of, suggestions
 from drivers.chatting.connection import Connect, Connected
+from drivers.chatting.devices import message_history
 from drivers.chatting.pieces import Noted, Piece, Printed, UserSaid, clean, content_text, open_calls, pieces_of
-from drivers.chatting.screen import Callbacks, Screen, message_history
+from drivers.chatting.screen import Callbacks, Screen
 from drivers.chatting.transcript import Transcript
 from drivers.chatting.view import Unsent, View
 from drivers.errors import INTERRUPTED

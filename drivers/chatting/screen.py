@@ -7,24 +7,23 @@ write, so nothing flickers. The screen knows nothing of sessions; it calls back 
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TextIO
 
-from platformdirs import user_state_path
-from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import ANSI, StyleAndTextTuples
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.history import History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 from prompt_toolkit.layout.dimension import Dimension
 from prompt_toolkit.layout.processors import AfterInput, ConditionalProcessor
-from prompt_toolkit.output import ColorDepth, Output
-from prompt_toolkit.output.vt100 import Vt100_Output
+from prompt_toolkit.output import Output
 from prompt_toolkit.styles import Style
+
+from drivers.chatting.devices import SteadyOutput
+from drivers.chatting.resizing import ResizingApplication
 
 INPUT_ROWS = 10
 SUGGESTION_ROWS = 14
@@ -42,16 +41,6 @@ _STYLE = Style.from_dict(
         "placeholder": "fg:ansibrightblack",
     }
 )
-
-
-class SteadyOutput(Vt100_Output):
-    """Gathers what is written while it is held, so that erasing, printing and drawing again are one write."""
-
-    held = False
-
-    def flush(self) -> None:
-        if not self.held:
-            super().flush()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +63,7 @@ class Screen:
         self._callbacks = callbacks
         self._output = output
         self.buffer = Buffer(multiline=True, history=history or InMemoryHistory())
-        self._app: Application[int] = Application(
+        self._app = ResizingApplication(
             layout=Layout(self._container(), focused_element=self.buffer),
             key_bindings=self._keys(),
             style=_STYLE,
@@ -221,30 +210,3 @@ class Screen:
         if len(common) > len(self.buffer.text) or len(names) == 1:
             self.buffer.text = common + (" " if len(names) == 1 else "")
             self.buffer.cursor_position = len(self.buffer.text)
-
-
-def message_history() -> History:
-    """The messages typed before, kept in the user's state directory; in memory where that cannot be written."""
-    try:
-        directory = user_state_path("rayconteur", ensure_exists=True)
-        path = directory / "chat_history"
-        path.touch(mode=0o600, exist_ok=True)
-        with path.open("ab"):
-            return FileHistory(path)
-    except OSError:
-        return InMemoryHistory()
-
-
-def terminal_output(stream: TextIO) -> SteadyOutput:
-    """The output for a terminal. It is never asked where the cursor is: the answer would look like typing."""
-
-    def size() -> Size:
-        try:
-            columns, rows = os.get_terminal_size(stream.fileno())
-        except OSError:
-            columns, rows = 0, 0
-        return Size(rows=rows or 24, columns=columns or 80)
-
-    plain = "NO_COLOR" in os.environ
-    depth = ColorDepth.DEPTH_1_BIT if plain else ColorDepth.from_env()
-    return SteadyOutput(stream, size, term=os.environ.get("TERM"), default_color_depth=depth, enable_cpr=False)

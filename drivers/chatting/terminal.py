@@ -7,13 +7,11 @@ import asyncio
 import dataclasses
 import os
 
-from prompt_toolkit.input.defaults import create_input
-
 from agent_core.status import SessionStatus
 from drivers.chatting.connection import Connected, Wanted
 from drivers.chatting.conversation import Conversation
+from drivers.chatting.devices import terminal_input, terminal_output
 from drivers.chatting.quiet import Quiet
-from drivers.chatting.screen import terminal_output
 
 
 async def run_in_terminal(wanted: Wanted, *, program: str) -> int:
@@ -29,7 +27,7 @@ async def run_in_terminal(wanted: Wanted, *, program: str) -> int:
     )
     quiet = Quiet(lambda line: loop.call_soon_threadsafe(conversation.printed, line), everything=wanted.place.debug)
     with quiet:
-        return await conversation.run(create_input(), terminal_output(quiet.stdout))
+        return await conversation.run(terminal_input(), terminal_output(quiet.stdout))
 
 
 def check_model(wanted: Wanted, model: str) -> None:
@@ -46,5 +44,5 @@ def farewell(connected: Connected, status: SessionStatus | None, program: str) -
     if status is None or not status.messages:
         return ""
     if not connected.kept:
-        return "This conversation was kept in memory only; --data-dir DIRECTORY keeps the next one."
+        return "It was kept in memory only; --data-dir DIRECTORY keeps the next conversation."
     return f"Go on with this conversation: {program} --session {connected.session.id}{connected.place_options}"

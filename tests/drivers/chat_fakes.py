@@ -25,7 +25,7 @@ from agent_core.testing import FakeModel, FakeTools, ManualClock, Says
 from agent_core.tools.definition import ToolDefinition, ToolReference
 from drivers.chatting.connection import Connected
 from drivers.chatting.conversation import Conversation
-from drivers.chatting.screen import SteadyOutput
+from drivers.chatting.devices import SteadyOutput
 
 MODEL = "anthropic/claude-test"
 PATIENCE_SECONDS = 20.0
