@@ -59,12 +59,12 @@ class Answering:
         self._recorder = recorder
         self._conversation = recorder.conversation
         self._limit_of = limit_of
-        self._learned_limit: int | None = None
+        self._learned_limits: dict[str, int] = {}
         self._calls = Calls(recorder)
         self._call = 0
         self._accumulator: Accumulator | None = None
         self._started_at = 0.0
-        self._compacted_for: int | None = None
+        self._compacted_for: tuple[TurnId, int] | None = None
         self.awaiting_permit = False
 
     @property
@@ -80,8 +80,9 @@ class Answering:
     @property
     def context_limit(self) -> int:
         """The window in tokens: configured or known, or less if an overflow taught so."""
-        limit = self._limit_of(self._conversation.config)
-        return min(limit, self._learned_limit) if self._learned_limit else limit
+        config = self._conversation.config
+        limit = self._limit_of(config)
+        return min(limit, self._learned_limits.get(config.model, limit))
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
@@ -280,18 +281,20 @@ class Answering:
 
     def _shrink(self, named_limit: int | None) -> bool:
         """The last resort, once a step. Limits are learned downwards only."""
-        step = self._turn().steps
+        conversation, turn = self._conversation, self._turn()
+        config, step = conversation.config, (turn.turn_id, turn.steps)
         if self._compacted_for == step:
             return False
         self._compacted_for = step
         if named_limit and named_limit < self.context_limit:
-            self._learned_limit = named_limit
-        conversation = self._conversation
-        target = int(self._usable * 0.8)
-        overlays, saved = plan_last_resort(conversation.view, conversation.config.provider, target)
+            self._learned_limits[config.model] = named_limit
+        view = conversation.view.tokens(config.provider)
+        # An estimate that says it fits is wrong, for the provider says it does not.
+        target = int(min(self._usable, view) * 0.8)
+        overlays, saved = plan_last_resort(conversation.view, config.provider, target)
         if not overlays:
             return False
-        before = max(conversation.context_used, conversation.view.tokens(conversation.config.provider))
+        before = max(conversation.context_used, view)
         self._recorder.record(
             Compacted(
                 strategy="last_resort", overlays=overlays, tokens_before=before, tokens_after=max(before - saved, 0)
