@@ -78,10 +78,10 @@ check: setup ## format, lint, types and layering; reports all of them, changes n
 	  && echo "check: all good" || { echo "check: failed, see above ('make format' mends format and simple lint)" >&2; exit 1; }
 check-format: setup
 	@echo "== format (ruff format)"
-	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff format --check --output-format concise .
 check-lint: setup
-	@echo "== lint (ruff check)"
-	@$(PY) -m ruff check .
+	@echo "== lint (ruff check; .venv/bin/ruff rule NAME explains one)"
+	@$(PY) -m ruff check --output-format concise .
 check-types: setup
 	@echo "== types (pyright)"
 	@$(PY) -m pyright --warnings
