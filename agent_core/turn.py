@@ -91,7 +91,7 @@ class Machine:
             case inputs.Submit():
                 self._submit(given)
             case inputs.Interrupt():
-                self._interrupt(given.mode)
+                self._recorder.do(out.Answer(self._interrupt_open(given.mode)))
             case inputs.Open():
                 self._recorder.record(given.opened)
                 self._recorder.do(out.Answer())
@@ -104,6 +104,7 @@ class Machine:
             case inputs.Configure():
                 self._configure(given)
             case inputs.Compact():
+                self._check_not_closed()
                 self._recorder.do(out.Answer(compacted=self._answering.compact_now()))
             case inputs.Shutdown():
                 self._shutdown(given)
@@ -114,8 +115,7 @@ class Machine:
         conversation = self.conversation
         if submit.key is not None and (known := conversation.keys.get(submit.key)) is not None:
             return self._recorder.do(out.Answer(known))
-        if self._stopping or conversation.closed:
-            raise SessionClosed(f"Session '{conversation.session_id}' is shut down. Open it again to go on.", "closed")
+        self._check_not_stopping()
         match submit.payload:
             case UserInput():
                 turn_id = self._accept(submit, submit.payload)
@@ -146,28 +146,42 @@ class Machine:
             number += 1
         return TurnId(f"u{number}")
 
-    def _interrupt(self, mode: InterruptMode) -> None:
-        turn = self.conversation.open
-        self._interrupt_open(mode)
-        self._recorder.do(out.Answer(turn.turn_id if turn else None))
+    def _check_not_stopping(self) -> None:
+        if self._stopping:
+            raise self._closed()
+        self._check_not_closed()
 
-    def _interrupt_open(self, mode: InterruptMode) -> None:
-        if self.conversation.open is not None:
-            self._answering.interrupt(mode)
+    def _check_not_closed(self) -> None:
+        if self.conversation.closed:
+            raise self._closed()
+
+    def _closed(self) -> SessionClosed:
+        return SessionClosed(
+            f"Session '{self.conversation.session_id}' is shut down. Open it again to go on.", "closed"
+        )
+
+    def _interrupt_open(self, mode: InterruptMode) -> TurnId | None:
+        """End the open turn; which one it was. The open turn of a closed session waits until it is opened again."""
+        turn = self.conversation.open
+        if turn is None or self.conversation.closed:
+            return None
+        self._answering.interrupt(mode)
+        return turn.turn_id
 
     def _retry(self) -> None:
-        if self._stopping or self.conversation.closed:
-            raise SessionClosed("The session is shut down. Open it again to go on.", "closed")
+        self._check_not_stopping()
         turn_id = check_retry(self.conversation)
         self._recorder.record(TurnRetried(turn_id=turn_id))
         self._recorder.do(out.Answer(turn_id))
 
     def _clear(self) -> None:
+        self._check_not_closed()
         self._interrupt_open("discard")
         self._recorder.record(Cleared())
         self._recorder.do(out.Answer())
 
     def _configure(self, given: inputs.Configure) -> None:
+        self._check_not_closed()
         check_settings(self.conversation, given.changes, self._limit_of)
         self._recorder.record(Configured(changes=given.changes))
         self._recorder.do(out.Answer())

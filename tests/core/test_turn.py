@@ -175,7 +175,7 @@ def test_s29_a_turn_bears_the_callers_id_or_one_is_given_and_history_agrees_with
         "accepted mine", "answer mine", "turn_started mine", "call_model 1"
     )
     step = book.given(book.answer("Yes.")).follows("complete mine end_turn", "turn_ended mine completed")
-    assert {getattr(delta, "turn_id", None) for delta in step.shown} == {"mine"}
+    assert {getattr(delta, "turn_id", "") for delta in step.shown} == {"mine"}
     assert {message.turn_id for message in book.conversation.messages} == {"mine"}
     book.given(user("Two.")).follows("accepted u2", "answer u2", "turn_started u2", "call_model 2")
 
