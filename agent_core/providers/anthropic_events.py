@@ -41,10 +41,11 @@ _COUNTS = {
 class MessagesReader:
     """Reads one answer. See `Reader`."""
 
-    __slots__ = ("_complete", "_counts", "_inputs", "_provider", "_stop_reason", "_uses_tools", "finished")
+    __slots__ = ("_complete", "_counts", "_inputs", "_model", "_provider", "_stop_reason", "_uses_tools", "finished")
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, model: str) -> None:
         self._provider = provider
+        self._model = model
         self._counts: dict[str, int] = {}
         # Inputs that some servers give whole where a block starts, until it is seen that no deltas follow.
         self._inputs: dict[int, Json] = {}
@@ -77,7 +78,7 @@ class MessagesReader:
 
     def whole(self, body: Json) -> Iterable[ModelEvent]:
         """See `Reader.whole`."""
-        yield ResponseStarted(str(body.get("id", "")), str(body.get("model", "")))
+        yield self._started(body)
         for index, block in enumerate(parts(body, "content")):
             if block["type"] == "tool_use":
                 self._uses_tools = True
@@ -95,9 +96,11 @@ class MessagesReader:
         default: StopReason = "tool_use" if self._uses_tools else "end_turn"
         return (ResponseStopped(_STOP_REASONS.get(self._stop_reason or "", default)),)
 
+    def _started(self, message: Json) -> ResponseStarted:
+        return ResponseStarted(str(message.get("id") or ""), str(message.get("model") or self._model))
+
     def _start(self, message: Json) -> Iterable[ModelEvent]:
-        started = ResponseStarted(str(message.get("id", "")), str(message.get("model", "")))
-        return (started, *self._usage(part(message, "usage")))
+        return (self._started(message), *self._usage(part(message, "usage")))
 
     def _delta(self, index: int, delta: Json) -> Iterable[ModelEvent]:
         match delta["type"]:

@@ -78,7 +78,7 @@ class AnthropicMessages:
 
     def reader(self, request: ModelRequest) -> Reader:
         """See `Wire.reader`."""
-        return MessagesReader(request.config.provider)
+        return MessagesReader(request.config.provider, request.config.model_name)
 
 
 # --- Settings ------------------------------------------------------------------------------------------------------

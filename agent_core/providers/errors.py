@@ -131,14 +131,14 @@ def unreachable(provider: str, reason: str) -> ProviderError:
 
 
 def malformed(provider: str, reason: str) -> ProviderError:
-    """Something that the provider's API does not say."""
+    """Something that the provider's API does not say. Asked again, such a server says it again."""
     return ProviderError(
         _sentence(
             f"{provider} sent what its API does not have",
             reason,
             "Check that base_url leads to a server that speaks this wire.",
         ),
-        "server",
+        "bad_request",
     )
 
 

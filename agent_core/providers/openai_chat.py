@@ -59,7 +59,8 @@ class OpenAIChat:
 
     def reader(self, request: ModelRequest) -> Reader:
         """See `Wire.reader`."""
-        return ChatReader(request.config.provider, request.config.stop_sequences)
+        config = request.config
+        return ChatReader(config.provider, config.model_name, config.stop_sequences)
 
 
 # --- Settings ------------------------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ class ChatReader:
         "_finish",
         "_index",
         "_last_call",
+        "_model",
         "_provider",
         "_refused",
         "_started",
@@ -52,8 +53,9 @@ class ChatReader:
         "finished",
     )
 
-    def __init__(self, provider: str, stop_sequences: Sequence[str] = ()) -> None:
+    def __init__(self, provider: str, model: str, stop_sequences: Sequence[str] = ()) -> None:
         self._provider = provider
+        self._model = model
         self._stops = stop_sequences
         self._started = False
         self._index = -1
@@ -105,7 +107,7 @@ class ChatReader:
 
     def _start(self, event: Json) -> Iterable[ModelEvent]:
         self._started = True
-        yield ResponseStarted(str(event.get("id") or ""), str(event.get("model") or ""))
+        yield ResponseStarted(str(event.get("id") or ""), str(event.get("model") or self._model))
 
     def _end_of(self, choice: Json) -> None:
         self._finish = choice.get("finish_reason") or self._finish

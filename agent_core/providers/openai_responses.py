@@ -55,7 +55,7 @@ class OpenAIResponses:
 
     def reader(self, request: ModelRequest) -> Reader:
         """See `Wire.reader`."""
-        return ResponsesReader(request.config.provider)
+        return ResponsesReader(request.config.provider, request.config.model_name)
 
 
 # --- Settings ------------------------------------------------------------------------------------------------------

@@ -23,16 +23,19 @@ from agent_core.providers.errors import cut_short, stream_error
 from agent_core.providers.wire import Json, part, parts
 
 _INCOMPLETE: dict[str, StopReason] = {"max_output_tokens": "max_tokens", "content_filter": "refusal"}
-_Place = tuple[int, str, int]
+# An output item, by its place or its id.
+_Item = int | str
+_Place = tuple[_Item, str, int]
 
 
 class ResponsesReader:
     """Reads one answer. See `Reader`."""
 
-    __slots__ = ("_blocks", "_calls", "_filled", "_final", "_provider", "_refused", "_started", "finished")
+    __slots__ = ("_blocks", "_calls", "_filled", "_final", "_model", "_provider", "_refused", "_started", "finished")
 
-    def __init__(self, provider: str) -> None:
+    def __init__(self, provider: str, model: str) -> None:
         self._provider = provider
+        self._model = model
         # The block of each part, by output item, kind and number of the part.
         self._blocks: dict[_Place, int] = {}
         self._filled: set[int] = set()
@@ -46,20 +49,20 @@ class ResponsesReader:
         """See `Reader.feed`."""
         match event.get("type"):
             case "response.output_text.delta":
-                return self._text(event["output_index"], event["content_index"], event["delta"])
+                return self._text(_item(event), event.get("content_index", 0), event["delta"])
             case "response.function_call_arguments.delta":
-                return self._arguments(event["output_index"], event["delta"])
+                return self._arguments(_item(event), event["delta"])
             case "response.reasoning_summary_text.delta":
-                return self._thinking(event["output_index"], event["summary_index"], event["delta"])
+                return self._thinking(_item(event), event.get("summary_index", 0), event["delta"])
             case "response.reasoning_text.delta":
-                return self._thinking(event["output_index"], event["content_index"], event["delta"])
+                return self._thinking(_item(event), event.get("content_index", 0), event["delta"])
             case "response.refusal.delta":
                 self._refused = True
-                return self._text(event["output_index"], event["content_index"], event["delta"])
+                return self._text(_item(event), event.get("content_index", 0), event["delta"])
             case "response.output_item.added":
-                return self._added(event["output_index"], event["item"])
+                return self._added(_item(event), event["item"])
             case "response.output_item.done":
-                return self._done(event["output_index"], event["item"])
+                return self._done(_item(event), event["item"])
             case _:
                 return self._frame(event)
 
@@ -97,7 +100,7 @@ class ResponsesReader:
 
     def _start(self, response: Json) -> Iterable[ModelEvent]:
         self._started = True
-        yield ResponseStarted(str(response.get("id") or ""), str(response.get("model") or ""))
+        yield ResponseStarted(str(response.get("id") or ""), str(response.get("model") or self._model))
 
     def _last(self, response: Json) -> Iterable[ModelEvent]:
         if response.get("status") == "failed":
@@ -105,31 +108,31 @@ class ResponsesReader:
         self._final = response
         yield from _usage(part(response, "usage"))
 
-    def _block(self, output: int, kind: str, part: int) -> int:
+    def _block(self, output: _Item, kind: str, part: int) -> int:
         return self._blocks.setdefault((output, kind, part), len(self._blocks))
 
-    def _text(self, output: int, part: int, text: str) -> Iterable[ModelEvent]:
+    def _text(self, output: _Item, part: int, text: str) -> Iterable[ModelEvent]:
         index = self._block(output, "text", part)
         self._filled.add(index)
         return (TextDelta(index, text),) if text else ()
 
-    def _arguments(self, output: int, text: str) -> Iterable[ModelEvent]:
+    def _arguments(self, output: _Item, text: str) -> Iterable[ModelEvent]:
         index = self._block(output, "call", 0)
         self._filled.add(index)
         return (ToolUseDelta(index, text),)
 
-    def _thinking(self, output: int, part: int, text: str) -> Iterable[ModelEvent]:
+    def _thinking(self, output: _Item, part: int, text: str) -> Iterable[ModelEvent]:
         index = self._block(output, "thinking", part)
         self._filled.add(index)
         return (ThinkingDelta(index, text),)
 
-    def _added(self, output: int, item: Json) -> Iterable[ModelEvent]:
+    def _added(self, output: _Item, item: Json) -> Iterable[ModelEvent]:
         if item["type"] == "function_call":
             self._calls = True
             return (ToolUseDelta(self._block(output, "call", 0), id=item.get("call_id"), name=item.get("name")),)
         return ()
 
-    def _done(self, output: int, item: Json) -> Iterable[ModelEvent]:
+    def _done(self, output: _Item, item: Json) -> Iterable[ModelEvent]:
         """What an item holds that no delta brought, and what only its end tells."""
         match item["type"]:
             case "reasoning":
@@ -142,14 +145,14 @@ class ResponsesReader:
                 pass
         return ()
 
-    def _message(self, output: int, item: Json) -> Iterable[ModelEvent]:
+    def _message(self, output: _Item, item: Json) -> Iterable[ModelEvent]:
         for number, piece in enumerate(parts(item, "content")):
             refusal = piece.get("refusal")
             self._refused = self._refused or bool(refusal)
             if self._block(output, "text", number) not in self._filled:
                 yield from self._text(output, number, refusal or piece.get("text") or "")
 
-    def _call(self, output: int, item: Json) -> Iterable[ModelEvent]:
+    def _call(self, output: _Item, item: Json) -> Iterable[ModelEvent]:
         self._calls = True
         known = (output, "call", 0) in self._blocks
         index = self._block(output, "call", 0)
@@ -158,13 +161,22 @@ class ResponsesReader:
         elif index not in self._filled and item.get("arguments"):
             yield ToolUseDelta(index, item["arguments"])
 
-    def _reasoning(self, output: int, item: Json) -> Iterable[ModelEvent]:
+    def _reasoning(self, output: _Item, item: Json) -> Iterable[ModelEvent]:
         summary = parts(item, "summary") or parts(item, "content")
         texts = [str(piece.get("text") or "") for piece in summary] or [""]
         for number, text in enumerate(texts):
             index = self._block(output, "thinking", number)
             signature = item.get("encrypted_content") if number == len(texts) - 1 else None
             yield ThinkingDelta(index, "" if index in self._filled else text, signature, item_id=item.get("id"))
+
+
+def _item(event: Json) -> _Item:
+    """Which output item an event is about. llama.cpp numbers none; its ids stand for them."""
+    place = event.get("output_index")
+    if place is not None:
+        return place
+    item = part(event, "item")
+    return event.get("item_id") or item.get("id") or item.get("call_id") or ""
 
 
 def _usage(usage: Json) -> Iterable[ModelEvent]:

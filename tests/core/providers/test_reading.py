@@ -8,7 +8,7 @@ import pytest
 from agent_core.clock import SystemClock
 from agent_core.content import TextBlock, ThinkingBlock, ToolUseBlock
 from agent_core.messages import Usage
-from agent_core.ports import ToolUseDelta
+from agent_core.ports import ResponseStarted, ToolUseDelta
 from agent_core.providers.dispatch import ProviderModel
 from tests.core.providers.making import (
     DONE,
@@ -291,6 +291,28 @@ async def test_responses_that_send_items_without_deltas_are_read(model: Provider
     assert answer.text == "Hello"
     assert [call.input for call in answer.calls] == [{"a": 1}]
     assert answer.stop == "tool_use"
+
+
+async def test_responses_of_llama_cpp_have_ids_and_no_numbers(model: ProviderModel) -> None:
+    used = {"type": "function_call", "call_id": "fc_a", "name": "add", "arguments": ""}
+    lines = [
+        data(type="response.created", response={"id": "resp_1", "status": "in_progress"}),
+        data(type="response.output_item.added", item={"type": "message", "id": "msg_1", "content": []}),
+        data(type="response.output_text.delta", item_id="msg_1", delta="Hel"),
+        data(type="response.output_text.delta", item_id="msg_1", delta="lo"),
+        data(
+            type="response.output_item.done",
+            item={"type": "message", "id": "msg_1", "content": [{"type": "output_text", "text": "Hello"}]},
+        ),
+        data(type="response.output_item.added", item=used),
+        data(type="response.function_call_arguments.delta", item_id="fc_a", delta='{"a": 1}'),
+        data(type="response.output_item.done", item=used | {"arguments": '{"a": 1}'}),
+        data(type="response.completed", response={"id": "resp_1", "status": "completed"}),
+    ]
+    answer = await answer_to(model, *lines, wire="responses")
+    assert answer.text == "Hello"
+    assert [call.input for call in answer.calls] == [{"a": 1}]
+    assert answer.events[0] == ResponseStarted("resp_1", "gpt-5")
 
 
 async def test_s33_an_incomplete_response_that_does_not_say_why_was_cut_by_its_limit(model: ProviderModel) -> None:
