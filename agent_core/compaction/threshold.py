@@ -1,6 +1,7 @@
 """`ThresholdCompactor`: old tool results are shown by their compact summary, or redacted. No model is asked.
 
-The rule here: calls and results stay paired, whatever is shortened; the newest turns are left alone.
+The rule here: calls and results stay paired, whatever is shortened; the newest turns are left alone, and so is what the
+model has not answered yet.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 
 from agent_core.config import ThresholdCompaction
 from agent_core.content import ToolResultBlock
-from agent_core.messages import Message, TurnId
+from agent_core.messages import AssistantMessage, Message, TurnId
 from agent_core.overlays import ShortenedResult
 from agent_core.tokens import estimate_text
 from agent_core.view import View
@@ -69,10 +70,11 @@ class ThresholdCompactor:
 
 
 def _older(shown: Sequence[Message], keep_turns: int) -> Iterator[Message]:
-    """Messages before the newest `keep_turns` turns."""
+    """Messages before the newest `keep_turns` turns and before the newest answer."""
     turns = list(dict.fromkeys(message.turn_id for message in shown))
     kept = set(turns[len(turns) - keep_turns :]) if keep_turns else set[TurnId]()
-    return (message for message in shown if message.turn_id not in kept)
+    answers = [index for index, message in enumerate(shown) if isinstance(message, AssistantMessage)]
+    return (message for message in shown[: answers[-1] if answers else 0] if message.turn_id not in kept)
 
 
 def _tokens(block: ToolResultBlock, provider: str) -> int:
