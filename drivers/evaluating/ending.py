@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from agent_core.errors import ConfigError
+from agent_core.evaluation.result import FINAL, SampleOutcome
 from agent_core.evaluation.resume import heads
 from agent_core.evaluation.summary import Summary, Tally
 from drivers.errors import FAILURE
 from drivers.evaluating.results_file import Places
 from drivers.evaluating.running import Ended
-from drivers.evaluating.showing import NAMES, count, failure_line, rows_of
+from drivers.evaluating.showing import NAMES, failure_line, rows_of
 
 WIDTH = 80
 
@@ -24,21 +25,26 @@ WIDTH = 80
 def conclude(summary: Summary, places: Places, ended: Ended, *, resume: str, as_json: bool) -> int:
     """Print how the run ended and return the exit code. Raises what ended the run early, after printing."""
     show(summary, places, as_json=as_json)
-    told = Console(file=sys.stderr)
-    if not summary.whole:
-        others = ", ".join(
-            f"{count(number)} {NAMES[outcome]}"
-            for outcome, number in summary.outcomes.items()
-            if number and outcome != "completed"
-        )
-        _say(told, f"Not completed: {others}. Each has its line in {places.results}, but for what is missing.")
-        if places.results.is_file():
-            _say(told, f"To run what was cancelled, is missing or the infrastructure failed:\n  {resume}")
+    _say_what_is_left(summary, places, resume)
     if ended.failure is not None:
         raise ended.failure
     if ended.signal is not None:
         return 128 + ended.signal
     return 0 if summary.whole else FAILURE
+
+
+def _say_what_is_left(summary: Summary, places: Places, resume: str) -> None:
+    left: dict[SampleOutcome, int] = {
+        outcome: number for outcome, number in summary.outcomes.items() if number and outcome != "completed"
+    }
+    if not left:
+        return
+    console = Console(file=sys.stderr)
+    said = ", ".join(f"{number:,} {NAMES[outcome]}" for outcome, number in left.items())
+    why = f" Their lines in {places.results} say why." if left.keys() - {"missing"} else ""
+    _say(console, f"Not completed: {said}.{why}")
+    if left.keys() - FINAL and places.results.is_file():
+        _say(console, f"To run what is missing, was cancelled or the infrastructure failed:\n  {resume}")
 
 
 def show(summary: Summary, places: Places, *, as_json: bool) -> None:
@@ -56,8 +62,8 @@ def show(summary: Summary, places: Places, *, as_json: bool) -> None:
     for failure in summary.failures:
         console.print(failure_line(failure), markup=False, no_wrap=True, overflow="ellipsis")
     if hidden := sum(summary.failure_kinds.values()) - len(summary.failures):
-        kinds = ", ".join(f"{count(number)} {kind}" for kind, number in list(summary.failure_kinds.items())[:6])
-        console.print(f"and {count(hidden)} more (all in all: {kinds})", markup=False)
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in list(summary.failure_kinds.items())[:6])
+        console.print(f"and {hidden:,} more (all in all: {kinds})", markup=False)
     print(f"results: {places.results}")
 
 

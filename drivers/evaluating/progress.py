@@ -105,7 +105,7 @@ def bar_of(moment: Moment, tally: Tally) -> RenderableType:
     """Two lines: how far and how fast, and what came of it."""
     line = Table.grid(padding=(0, 2))
     line.add_row(
-        f"{count(moment.done)}/{count(moment.planned)}",
+        f"{moment.done:,}/{moment.planned:,}",
         ProgressBar(total=moment.planned, completed=moment.done, width=24),
         f"{100 * moment.done // moment.planned} %",
         rate(moment.per_second),
@@ -124,7 +124,7 @@ def line_of(moment: Moment, tally: Tally) -> str:
 
 def _parts(moment: Moment, tally: Tally) -> list[tuple[str, str]]:
     parts = [
-        (f"{count(number)} {NAMES[outcome]}", STYLES.get(outcome, ""))
+        (f"{number:,} {NAMES[outcome]}", STYLES.get(outcome, ""))
         for outcome, number in sorted(tally.outcomes.items())
         if number
     ]

@@ -54,23 +54,23 @@ def rows_of(summary: Summary) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for outcome, number in summary.outcomes.items():
         if number or outcome == "completed":
-            rows.append((NAMES[outcome], f"{count(number)} of {count(summary.planned)}" if not rows else count(number)))
+            rows.append((NAMES[outcome], f"{number:,} of {summary.planned:,}" if not rows else f"{number:,}"))
     if summary.earlier:
-        rows.append(("kept from earlier", count(summary.earlier)))
+        rows.append(("kept from earlier", f"{summary.earlier:,}"))
     if summary.retried:
-        rows.append(("tried more than once", count(summary.retried)))
+        rows.append(("tried more than once", f"{summary.retried:,}"))
     usage = summary.usage
     cached = usage.cache_read_tokens + usage.cache_write_tokens
     tokens = f"{count(usage.input_tokens + cached)} in, {count(usage.output_tokens)} out"
     rows.append(("tokens", tokens + (f" ({count(usage.cache_read_tokens)} read from cache)" if cached else "")))
-    unpriced = f" without {count(summary.unpriced)} whose price is unknown" if summary.unpriced else ""
+    unpriced = f" without {summary.unpriced:,} whose price is unknown" if summary.unpriced else ""
     rows.append(("cost", dollars(summary.cost) + (unpriced if summary.cost is not None else "")))
     rows.append(("latency", f"p50 {duration(summary.latency_p50)}, p95 {duration(summary.latency_p95)}"))
     if summary.first_token_p50 is not None:
         rows.append(("first token", f"p50 {duration(summary.first_token_p50)}"))
     rows.append(("time", f"{duration(summary.seconds)}, {rate(summary.samples_per_second)}"))
     if summary.other_lines:
-        rows.append(("other lines", f"{count(summary.other_lines)} of samples that were not asked for"))
+        rows.append(("other lines", f"{summary.other_lines:,} of samples that were not asked for"))
     return rows
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from agent_core.scripted.knobs import Knobs
 from agent_core.scripted.script import HttpError, Match, Reply, Rule, Script
 from agent_core.scripted.server import ScriptedServer
 from drivers import errors
@@ -56,8 +55,8 @@ class World:
         return await asyncio.create_subprocess_exec(
             "bash", "-c", shell, "sh", sys.executable, "-m", "drivers.evaluate", *arguments,
             cwd=self.root,
-            env={**os.environ, "ANTHROPIC_API_KEY": "made-up", "COLUMNS": "80"},
-            stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "ANTHROPIC_API_KEY": "made-up", "COLUMNS": "80", "PYTHONPATH": str(self.here)},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -65,8 +64,8 @@ class World:
     async def run(self, *more: str, shell: str = 'exec "$@"') -> Done:
         return await self.ended(await self.start(self.arguments(*more), shell=shell))
 
-    async def ended(self, process: asyncio.subprocess.Process) -> Done:
-        out, err = await process.communicate()
+    async def ended(self, process: asyncio.subprocess.Process, given: str = "") -> Done:
+        out, err = await process.communicate(given.encode())
         return Done(process.returncode or 0, out.decode(), err.decode())
 
     @property
@@ -289,25 +288,32 @@ async def test_failures_are_outcomes_with_their_reasons_and_the_exit_code_says_s
         rules=(
             Rule(match=Match(text="<1>"), replies=(Reply(error=HttpError(status=400, body=bad)),)),
             Rule(match=Match(text="<2>"), replies=(Reply(text="half", stop_reason="max_tokens"),)),
-            Rule(match=Match(text="<3>"), replies=(Reply(text="never", fault="stall"),)),
-            Rule(match=Match(text="<4>"), replies=(Reply(text="no", stop_reason="refusal"),)),
-        ),
-        knobs=Knobs(),
+            Rule(match=Match(text="<3>"), replies=(Reply(text="no", stop_reason="refusal"),)),
+        )
     )
     async with world(repository, tmp_path, script) as this:
-        this.ask(5)
-        done = await this.run("--timeout", "3", "--concurrency", "5")
+        this.ask(4)
+        done = await this.run("--concurrency", "5")
         assert done.code == 1, done.err
         by_id = {result["id"]: result for result in this.results()}
         assert {name: result["outcome"] for name, result in by_id.items()} == {
-            "q0": "completed", "q1": "model_failed", "q2": "limit_hit", "q3": "limit_hit", "q4": "model_failed",
+            "q0": "completed", "q1": "model_failed", "q2": "limit_hit", "q3": "model_failed",
         }  # fmt: skip
         assert "that was no request" in by_id["q1"]["error"]["message"]
         assert (by_id["q2"]["limit"], by_id["q2"]["answer"]) == ("max_tokens", "half")
-        assert by_id["q3"]["limit"] == "time"
-        assert by_id["q4"]["error"]["kind"] == "refused"
+        assert by_id["q3"]["error"]["kind"] == "refused"
         assert "q1: model failed" in done.out
-        assert "Not completed: 2 model failed, 2 limit hit" in done.err
+        assert "Not completed: 2 model failed, 1 limit hit" in done.err
+        assert "--resume" not in done.err, "no outcome here is one that another run could change"
+
+
+async def test_a_sample_that_never_ends_is_ended_by_its_timeout(repository: Path, tmp_path: Path) -> None:
+    async with world(repository, tmp_path, Script(rules=(stalling("<0>", 99),))) as this:
+        this.ask(1)
+        done = await this.run("--timeout", "1")
+        assert done.code == 1, done.err
+        (result,) = this.results()
+        assert (result["outcome"], result["limit"]) == ("limit_hit", "time")
 
 
 async def test_a_key_that_the_provider_refuses_ends_the_run_at_once(repository: Path, tmp_path: Path) -> None:
@@ -348,6 +354,64 @@ async def test_a_run_that_is_whole_is_resumed_without_asking_anything(repository
         assert done.code == 0, done.err
         assert this.results_path.read_bytes() == before
         assert len(this.server.requests) == 2
+
+
+ADDING = """
+from agent_core.tools import tool
+
+@tool
+def add(a: int, b: int) -> int:
+    "Add two numbers."
+    return a + b
+"""
+
+
+async def test_a_model_with_tools_uses_them_and_its_transcript_shows_it(repository: Path, tmp_path: Path) -> None:
+    async with world(repository, tmp_path) as this:
+        (tmp_path / "adding.py").write_text(ADDING)
+        this.questions.write_text(json.dumps({"id": "sum", "input": 'call add {"a": 20, "b": 22}'}) + "\n")
+        done = await this.run("--tools", "adding:add", "--system", "Be exact.")
+        assert done.code == 0, done.err
+        (result,) = this.results()
+        assert "42" in result["answer"]
+        kinds = [[block["kind"] for block in message["content"]] for message in result["transcript"]]
+        assert kinds == [["text"], ["text", "tool_use"], ["tool_result"], ["text"]]
+        assert json.loads((this.out / "run.json").read_text())["configuration"]["tools"]["add"]
+
+
+async def test_streamed_answers_tell_when_their_first_token_came(repository: Path, tmp_path: Path) -> None:
+    async with world(repository, tmp_path) as this:
+        this.ask(2)
+        done = await this.run("--stream", "--json")
+        assert done.code == 0, done.err
+        assert json.loads(done.out)["first_token_p50"] > 0
+        assert all(request.stream for request in this.server.requests)
+
+
+async def test_samples_are_read_from_stdin_and_another_format_is_named(repository: Path, tmp_path: Path) -> None:
+    async with world(repository, tmp_path) as this:
+        arguments = [argument for argument in this.arguments("--format", "csv") if argument != str(this.questions)]
+        process = await this.start([*arguments, "-", "--input-field", "question"])
+        done = await this.ended(process, 'question,topic\n"first, second",order\n')
+        assert done.code == 0, done.err
+        (result,) = this.results()
+        assert (result["id"], result["input"], result["metadata"]) == ("line-2", "first, second", {"topic": "order"})
+
+
+async def test_status_counts_what_is_there_while_the_run_goes_on(repository: Path, tmp_path: Path) -> None:
+    async with world(repository, tmp_path, Script(rules=(stalling("<7>", 1),))) as this:
+        this.ask(10)
+        process = await this.start(this.arguments("--concurrency", "1"))
+        await this.server.stalled(1)
+        status = await this.ended(await this.start(["status", str(this.out), "--json"]))
+        assert status.code == 0, status.err
+        counted = json.loads(status.out)
+        assert (counted["planned"], counted["outcomes"]["completed"], counted["outcomes"]["missing"]) == (10, 7, 3)
+        other = await this.run("--resume")
+        assert other.code == 2
+        assert "being written by another run" in other.err
+        this.server.release()
+        assert (await this.ended(process)).code == 0
 
 
 @pytest.fixture
