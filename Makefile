@@ -100,7 +100,7 @@ simulate: setup ## the whole system on a virtual clock with seeded faults (SEED=
 
 .PHONY: bench
 bench: setup ## the figures of the README (NAME=one of benchmarks/, without it the list)
-	@$(if $(NAME),$(PY) -m benchmarks.$(NAME) $(ARGS),ls benchmarks | sed -n 's/^\([a-z][a-z0-9_]*\)\.py$$/make bench NAME=\1/p')
+	@$(if $(NAME),$(PY) -m benchmarks.$(NAME) $(ARGS),grep -l '__main__' benchmarks/*.py | sed 's,benchmarks/\(.*\)\.py,make bench NAME=\1,')
 
 .PHONY: lock
 lock: setup ## write requirements.lock anew from pyproject.toml
