@@ -4,9 +4,11 @@ The rule here: a figure that is not known is left out, never zero. `completed` s
 scorer then judges; every other outcome says why there is none.
 """
 
+import json
 from typing import Literal
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from agent_core.errors import ErrorInfo
 from agent_core.evaluation.sample import digest_of
@@ -90,8 +92,15 @@ _RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
 
 def encode(result: Result) -> bytes:
-    """The result as one line, its newline included. Fields that are None are left out."""
-    return _RESULT.dump_json(result, exclude_none=True) + b"\n"
+    """The result as one line, its newline included. Fields that are None are left out.
+
+    Half of a surrogate pair, which a model's cut-off answer may hold, is no text and is written as a question mark.
+    """
+    try:
+        return _RESULT.dump_json(result, exclude_none=True) + b"\n"
+    except PydanticSerializationError:
+        fields = _RESULT.dump_python(result, exclude_none=True)
+        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def decode(line: bytes) -> Result:

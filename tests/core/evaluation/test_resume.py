@@ -64,6 +64,11 @@ def test_a_result_is_read_as_it_was_written() -> None:
     assert decode_head(encode(whole)).sample_digest == sample(1).digest
 
 
+def test_half_a_character_in_an_answer_does_not_cost_the_result() -> None:
+    broken = result(sample(1)).model_copy(update={"answer": "cut \ud83d"})
+    assert decode(encode(broken)).answer == "cut ?"
+
+
 lines = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 3), st.sampled_from(OUTCOMES)), max_size=40)
 
 
