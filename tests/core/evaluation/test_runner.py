@@ -81,7 +81,7 @@ def samples(count: int) -> Iterator[Assignment]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+    while not condition():
         await asyncio.sleep(0)
 
 
@@ -218,7 +218,7 @@ async def test_stopping_wakes_a_sample_that_waits_for_its_next_attempt() -> None
     waiting = asyncio.Event()
 
     class Endless(Quick):
-        async def sleep(self, seconds: float) -> None:  # noqa: ARG002 - the port's own name
+        async def sleep(self, seconds: float) -> None:
             waiting.set()
             await asyncio.Event().wait()
 
@@ -294,7 +294,7 @@ async def test_a_place_that_cannot_be_had_is_tried_again_and_then_a_result_witho
 
 async def test_a_session_that_dies_after_its_answer_leaves_the_answer_and_says_that_the_rest_is_unknown() -> None:
     class Dying(LocalSession):
-        async def history(self, *, full: bool = False) -> Sequence[Any]:  # noqa: ARG002 - the protocol's own name
+        async def history(self, *, full: bool = False) -> Sequence[Any]:
             raise PlacementError("the actor died")
 
     world = World()
