@@ -5,6 +5,7 @@ ConfigError that says what to do; Ray's log lines stay in Ray's log files.
 """
 
 import asyncio
+import importlib
 import logging
 import os
 from dataclasses import dataclass
@@ -55,10 +56,11 @@ async def connect(address: str | None, namespace: str, *, dashboard: bool) -> Cl
     """
     if ray.is_initialized():
         return _info(started=False, ours=False)
-    _check_form(address)
-    if address is not None and ":" in address:
-        await _check_reachable(address)
-    return await asyncio.to_thread(_connect, address, namespace, dashboard)
+    wanted = address or os.environ.get("RAY_ADDRESS") or await _found() or "local"
+    _check_form(wanted)
+    if ":" in wanted:
+        await _check_reachable(wanted)
+    return await asyncio.to_thread(_connect, wanted, namespace, dashboard)
 
 
 def disconnect(cluster: ClusterInfo) -> None:
@@ -67,8 +69,23 @@ def disconnect(cluster: ClusterInfo) -> None:
         ray.shutdown()
 
 
-def _check_form(address: str | None) -> None:
-    if address in (None, "auto", "local"):
+async def _found() -> str | None:
+    """The address of the cluster that `ray start` has left on this machine, if it answers.
+
+    A cluster that another program started for itself is not looked for: it ends with that program.
+    """
+    address: str | None = importlib.import_module("ray._private.utils").read_ray_address()
+    if address is None:
+        return None
+    try:
+        await _check_reachable(address)
+    except PlacementError:
+        return None
+    return address
+
+
+def _check_form(address: str) -> None:
+    if address in ("auto", "local"):
         return
     if address.startswith("ray://"):
         raise ConfigError(
@@ -96,17 +113,10 @@ async def _check_reachable(address: str) -> None:
         ) from None
 
 
-def _connect(address: str | None, namespace: str, dashboard: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
+def _connect(wanted: str, namespace: str, dashboard: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
     _be_quiet()
-    wanted = address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
-        if wanted != "local":
-            try:
-                return _join(wanted, namespace)
-            except ConnectionError:
-                if address is not None or "RAY_ADDRESS" in os.environ:
-                    raise
-        return _start(namespace, dashboard)
+        return _start(namespace, dashboard) if wanted == "local" else _join(wanted, namespace)
     except AuthenticationError as error:
         raise PlacementError(
             f"The cluster at {wanted} wants a token. Put it into ~/.ray/auth_token, or into RAY_AUTH_TOKEN (on the head,"
@@ -148,6 +158,9 @@ def _shipped() -> dict[str, Any] | None:
 def _be_quiet() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # What Ray's daemons report is printed on a driver's terminal whatever `log_to_driver` says; it is in their logs too.
+    worker: Any = importlib.import_module("ray._private.worker")
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 def _info(*, started: bool, ours: bool) -> ClusterInfo:

@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
@@ -23,8 +23,6 @@ from agent_core.journals.batching import Batcher, Limits
 from agent_core.journals.client import JournalClient
 from agent_core.journals.failures import failure
 from agent_core.journals.info import SessionInfo
-from agent_core.journals.sqlite import SqliteJournal
-from agent_core.journals.sqlite_file import FileOptions
 from agent_core.journals.wire import (
     Answer,
     Operation,
@@ -38,6 +36,9 @@ from agent_core.journals.wire import (
     weigh,
 )
 from agent_core.messages import SessionId
+
+if TYPE_CHECKING:
+    from agent_core.journals.sqlite_file import FileOptions
 
 Reply = TypeVar("Reply")
 
@@ -57,7 +58,10 @@ class JournalPlace:
 class JournalActor:
     """Hosts one `SqliteJournal`. A restart opens the same file again. With a `tether` it ends with its runtime."""
 
-    def __init__(self, path: str, options: FileOptions | None = None, tether: RuntimeSettings | None = None) -> None:
+    def __init__(self, path: str, options: "FileOptions | None" = None, tether: RuntimeSettings | None = None) -> None:
+        # SQLAlchemy is for this process alone; whoever holds a handle does without.
+        from agent_core.journals.sqlite import SqliteJournal
+
         self._journal = SqliteJournal(path, options)
         self._tether = tether
         self._held: asyncio.Task[None] | None = None
@@ -114,7 +118,7 @@ def spawn(
     name: str,
     namespace: str,
     path: str,
-    options: FileOptions | None = None,
+    options: "FileOptions | None" = None,
     tether: RuntimeSettings | None = None,
     **placement: Any,
 ) -> "JournalHandle":

@@ -90,8 +90,6 @@ class Link:
     async def close(self) -> None:
         """Let go of the actor."""
         self._lose()
-        for task in self._tasks:
-            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # --- requests -----------------------------------------------------------------------------------------------------------
@@ -148,7 +146,7 @@ class Link:
 
     def _take(self, frame: Frame) -> None:
         kind, number = frame[0], frame[1]
-        if kind == ANSWER or kind == REFUSAL:
+        if kind in (ANSWER, REFUSAL):
             answer = self._answers.pop(number, None)
             if answer is not None and not answer.done():
                 if kind == ANSWER:
@@ -174,6 +172,9 @@ class Link:
 
     def _lose(self) -> None:
         self.lost = True
+        for task in self._tasks:
+            if task is not asyncio.current_task():
+                task.cancel()
         answers, self._answers = self._answers, {}
         for answer in answers.values():
             if not answer.done():

@@ -4,7 +4,7 @@ The rule here: an operation activates the session if it is not active, and retur
 values, numbers and strings.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from agent_core.local_session import LocalSession
 from agent_core.messages import Message, SessionId, TurnId
 from agent_core.opening import settings_between
 from agent_core.payloads import InterruptMode, ToLLMPayload, When
+from agent_core.providers.preloading import preload
 from agent_core.tools.definition import ToolDefinition
 
 PAYLOAD_IN: TypeAdapter[ToLLMPayload] = TypeAdapter(ToLLMPayload)
@@ -29,17 +30,19 @@ CONFIG_AND_TOOLS = tuple[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who asks: the client's channel and the number of its request."""
+    """Who asks: the client's channel and the number of its request. `keep` has something done beside."""
 
     host: SessionHost
     channel: Channel
     number: int
+    keep: Callable[[Coroutine[Any, Any, Any]], None]
 
 
 async def _open(context: Context, session_id: SessionId, opened: bytes | None, given: Sequence[str]) -> None:
     wanted = Opened.model_validate_json(opened) if opened is not None else None
     shell = await context.host.open(session_id, wanted, reopen=True)
     conversation = shell.conversation
+    context.keep(preload(conversation.config))
     if wanted is not None:
         tools = tuple(conversation.tools.values())
         changes = settings_between(wanted, given, conversation.config, tools)

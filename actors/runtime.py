@@ -7,7 +7,7 @@ with it, however it ends, unless it is detached.
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,6 +23,7 @@ from actors.places import DedicatedPlace, Links, SharedPlace
 from actors.router import ROUTER, RouterHandle
 from actors.session_handle import SessionHandle
 from actors.settings import JOURNAL_NAME, RuntimeSettings, router_name
+from actors.spawning import find_actor, process_id
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError, PlacementError, SessionError
 from agent_core.journals.blobs import JournalBlobs
@@ -151,6 +152,14 @@ class Runtime:
         """Whether there is such a session."""
         return await self._opened().journal.exists(SessionId(id))
 
+    async def process_of(self, actor: str) -> int:
+        """The process id of the actor of that name (as in `SessionStatus.actor`), on its own node.
+
+        Raises PlacementError if there is none.
+        """
+        found = await find_actor(actor, self._opened().settings.namespace)
+        return await asyncio.to_thread(process_id, found)
+
     async def stop(self) -> None:
         """End every actor of the runtime, a detached one too. Sessions stay in the journal."""
         state = self._opened()
@@ -235,9 +244,7 @@ async def _end(settings: RuntimeSettings, routers: Sequence[Any]) -> None:
     """End what this program started. Of a detached runtime, nothing."""
     if not settings.tethered:
         return
-    try:
+    with suppress(RayError, TimeoutError):
         await asyncio.wait_for(routers[0].stop.remote(), 10.0)
-    except (RayError, TimeoutError):
-        pass
     for router in routers:
         ray.kill(router, no_restart=True)

@@ -5,7 +5,6 @@ keeps interrupt and status answering, in a thread of their own, whatever the mai
 """
 
 import asyncio
-import importlib
 import logging
 import random
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -111,7 +110,7 @@ class SessionActor:
         channel.renew()
         for item in requests:
             request = Request(*item)
-            self._keep(self._answer(Context(host, channel, request.number), request))
+            self._keep(self._answer(Context(host, channel, request.number, self._keep), request))
 
     async def _answer(self, context: Context, request: Request) -> None:
         try:
@@ -140,11 +139,6 @@ class SessionActor:
             for channel in tuple(self._channels.values()):
                 if channel.expired:
                     channel.close()
-
-    async def warm(self, modules: Sequence[str]) -> None:
-        """Import what the first request would have to wait for."""
-        for module in modules:
-            await asyncio.to_thread(importlib.import_module, module)
 
     # --- the control thread: may run while the main loop is stuck, and touches nothing of it ---------------------------
 

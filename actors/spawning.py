@@ -5,6 +5,7 @@ is its tether (`tethers.py`) or `stop`, never the death of the one who made it.
 """
 
 import asyncio
+import importlib
 from typing import Any
 
 import ray
@@ -25,6 +26,13 @@ async def find_actor(name: str, namespace: str) -> Any:
         return await asyncio.to_thread(ray.get_actor, name, namespace)
     except ValueError:
         raise PlacementError(f"No actor '{name}' is there. Was the runtime stopped?", "not_found") from None
+
+
+def process_id(actor: Any) -> int:
+    """The process id of an actor, on its own node. Asks the cluster and blocks meanwhile."""
+    # The public way, `ray.util.state`, needs a dashboard.
+    table: Any = importlib.import_module("ray._private.state").actors(actor._actor_id.hex())  # noqa: SLF001
+    return int(table["Pid"])
 
 
 async def names_in(namespace: str) -> list[str]:

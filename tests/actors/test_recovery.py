@@ -1,0 +1,181 @@
+"""kill -9 of every process of a runtime while a turn is open: the conversation goes on right, and nothing accepted is lost."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from actors import Runtime, SessionHandle, tool
+from agent_core.entries import ToolBatch, ToolSettled, TurnEnded
+from agent_core.payloads import Restarted, TextChunk
+from agent_core.scripted import Knobs
+from agent_core.scripted.server import ScriptedServer
+
+TALE = "Once upon a time there was a session that was told a very long story which took its time to come to an end."
+
+
+@tool
+async def note(path: str, seconds: float) -> str:
+    """Write a line to a ledger, then take some time."""
+    with Path(path).open("a") as ledger:  # noqa: ASYNC230 - a line in a test
+        ledger.write("ran\n")
+    await asyncio.sleep(seconds)
+    return "noted"
+
+
+@tool(idempotent=True)
+async def look(path: str, seconds: float) -> str:
+    """The same, declared to do no harm when it is run again."""
+    with Path(path).open("a") as ledger:  # noqa: ASYNC230 - a line in a test
+        ledger.write("ran\n")
+    await asyncio.sleep(seconds)
+    return "looked"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cluster(cluster: None) -> None:
+    """Every test here runs on the shared cluster."""
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer() as running:
+        yield running
+
+
+@pytest.fixture
+async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
+    async with Runtime(data_dir=tmp_path, sessions_per_actor=1000, session_actors=1) as running:
+        yield running
+
+
+async def opened(runtime: Runtime, server: ScriptedServer) -> SessionHandle:
+    return await runtime.session(
+        model="anthropic/claude-test",
+        context_limit=100_000,
+        base_url=server.url,
+        api_key="env:HOME",
+        tools=[note, look],
+    )
+
+
+async def kill(runtime: Runtime, actor: str) -> None:
+    """Kill -9 of the process of an actor, and of no other runtime's."""
+    pid = await runtime.process_of(actor)
+    assert psutil.pid_exists(pid)
+    os.kill(pid, signal.SIGKILL)
+
+
+async def turn(session: SessionHandle, message: str, at: type, then: Any) -> list[Any]:
+    """The events of a turn; `then` is awaited once when an event of kind `at` is shown."""
+    events: list[Any] = []
+    async for event in session.send(message):
+        events.append(event)
+        if isinstance(event, at) and then is not None:
+            await then
+            then = None
+    return events
+
+
+def settled(events: list[Any]) -> list[str]:
+    return [event.outcome for event in events if isinstance(event, ToolSettled)]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "runs"), [("note", "outcome_unknown", 1), ("look", "ok", 2)], ids=["once", "idempotent"]
+)
+@pytest.mark.parametrize("victim", ["sessions/0", "tools/0"])
+async def test_a_call_whose_process_is_killed_follows_its_declaration(
+    runtime: Runtime, server: ScriptedServer, tmp_path: Path, victim: str, name: str, outcome: str, runs: int
+) -> None:
+    session = await opened(runtime, server)
+    ledger = tmp_path / "ledger"
+    await session.ask(f'call {name} {{"path": "{tmp_path / "warm"}", "seconds": 0}}')
+    call = f'call {name} {{"path": "{ledger}", "seconds": 1.0}}'
+    events = await turn(session, call, ToolBatch, _when_it_has_run(runtime, ledger, victim))
+    assert isinstance(events[-1], TurnEnded)
+    assert events[-1].outcome == "completed"
+    assert settled(events) == [outcome]
+    assert 1 <= len(ledger.read_text().splitlines()) <= runs
+    assert await session.ask("still there?") == "You said: still there?"
+    assert not server.stats.invalid
+
+
+async def _when_it_has_run(runtime: Runtime, ledger: Path, victim: str) -> None:
+    while not ledger.exists():
+        await asyncio.sleep(0.01)
+    await kill(runtime, victim)
+
+
+@pytest.mark.parametrize("victim", ["journal", "router/0"])
+async def test_a_turn_does_not_notice_that_journal_or_router_is_killed(
+    runtime: Runtime, server: ScriptedServer, tmp_path: Path, victim: str
+) -> None:
+    session = await opened(runtime, server)
+    call = f'call note {{"path": "{tmp_path / "ledger"}", "seconds": 0.3}}'
+    events = await turn(session, call, ToolBatch, kill(runtime, victim))
+    assert settled(events) == ["ok"]
+    assert [event.kind for event in events][-1] == "turn_ended"
+    assert await session.ask("still there?") == "You said: still there?"
+
+
+async def test_a_reader_of_a_killed_stream_is_told_and_gets_the_whole_answer(
+    runtime: Runtime, server: ScriptedServer
+) -> None:
+    server.knobs = Knobs(tokens_per_second=40)
+    session = await opened(runtime, server)
+    events = await turn(session, TALE, TextChunk, kill(runtime, "sessions/0"))
+    kinds = [event.kind for event in events]
+    assert kinds.count("restarted") == 1
+    after = events[kinds.index("restarted") + 1 :]
+    text = "".join(event.text for event in after if isinstance(event, TextChunk))
+    assert text == f"You said: {TALE}"
+    assert not any(isinstance(event, Restarted) for event in after)
+    assert [message.kind for message in await session.history()] == ["user", "assistant"]
+
+
+async def test_nothing_accepted_is_lost_when_many_sessions_lose_their_actor(
+    runtime: Runtime, server: ScriptedServer
+) -> None:
+    sessions = [await opened(runtime, server) for _ in range(20)]
+    server.knobs = Knobs(tokens_per_second=100)
+    asked = [asyncio.create_task(session.ask(f"I am {session.id}")) for session in sessions]
+    await server.seen(10)
+    await kill(runtime, "sessions/0")
+    assert await asyncio.gather(*asked) == [f"You said: I am {session.id}" for session in sessions]
+    histories = [await session.history() for session in sessions]
+    assert [len(history) for history in histories] == [2] * 20
+
+
+async def test_actors_end_when_the_program_that_made_them_is_killed(server: ScriptedServer, tmp_path: Path) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from actors import Runtime\n"
+        "async def main():\n"
+        f"    async with Runtime('auto', data_dir={str(tmp_path)!r}, sessions_per_actor=9, session_actors=1) as rt:\n"
+        f"        s = await rt.session(model='anthropic/x', context_limit=9999, base_url={server.url!r}, api_key='env:HOME')\n"
+        "        print(await s.ask('hi'), await rt.process_of('sessions/0'), flush=True)\n"
+        "        await asyncio.sleep(100)\n"
+        "asyncio.run(main())\n"
+    )
+    import sys
+
+    import ray
+
+    address = ray.get_runtime_context().gcs_address
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, env={**os.environ, "RAY_ADDRESS": address}
+    )
+    assert process.stdout is not None
+    line = (await process.stdout.readline()).decode().split()
+    assert line[:3] == ["You", "said:", "hi"]
+    actor = psutil.Process(int(line[3]))
+    process.kill()
+    await process.wait()
+    await asyncio.to_thread(actor.wait, 60)
+    assert not actor.is_running()
