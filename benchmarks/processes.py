@@ -1,4 +1,4 @@
-"""CPU time and memory of the processes of a runtime: this one, the actors, the tools' children, and Ray's own daemons apart.
+"""CPU time and memory of a runtime's processes: this one, the actors, the tools' children, and Ray's own daemons.
 
 The rule here: the model server is never counted, and Ray's daemons are shown beside the sum, never in it.
 """
@@ -12,6 +12,8 @@ _DAEMONS = (
     "raylet",
     "gcs_server",
     "dashboard",
+    "ray::DashboardAgent",
+    "ray::RuntimeEnvAgent",
     "log_monitor",
     "monitor.py",
     "runtime_env",
@@ -22,23 +24,28 @@ _DAEMONS = (
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """CPU seconds so far: of our processes, by kind, and of Ray's daemons."""
+    """CPU seconds so far: of our processes, by kind, and of Ray's daemons.
+
+    `client_after` is what this process had used when all others had been asked, which costs something too.
+    """
 
     ours: dict[str, float]
     daemons: float
+    client_after: float = 0.0
 
     @property
     def total(self) -> float:
         return sum(self.ours.values())
 
     def since(self, earlier: "Cpu") -> "Cpu":
-        """What was spent after `earlier`."""
-        ours = {kind: spent - earlier.ours.get(kind, 0.0) for kind, spent in self.ours.items()}
+        """What was spent after `earlier`, the asking left out."""
+        before = earlier.ours | {"client": earlier.client_after}
+        ours = {kind: spent - before.get(kind, 0.0) for kind, spent in self.ours.items()}
         return Cpu(ours, self.daemons - earlier.daemons)
 
 
 def cpu_now(without: Collection[int] = ()) -> Cpu:
-    """The CPU seconds of this process and of all below it, but for the processes in `without` and what is below them."""
+    """The CPU seconds of this process and of all below it, but for the processes in `without`."""
     me = psutil.Process()
     ours: dict[str, float] = {"client": _seconds(me)}
     daemons = 0.0
@@ -53,7 +60,24 @@ def cpu_now(without: Collection[int] = ()) -> Cpu:
             daemons += spent
         else:
             ours[kind] = ours.get(kind, 0.0) + spent
-    return Cpu(ours, daemons)
+    return Cpu(ours, daemons, _seconds(me))
+
+
+def found(kind: str) -> list[psutil.Process]:
+    """The processes of one kind below this one, by the names that `Cpu.ours` has."""
+    processes: list[psutil.Process] = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if _kind(process) == kind:
+                processes.append(process)
+        except psutil.Error:
+            continue
+    return processes
+
+
+def unshared_bytes(process: psutil.Process) -> int:
+    """The memory that would be free if the process ended."""
+    return int(process.memory_full_info().uss)
 
 
 def _seconds(process: psutil.Process) -> float:
@@ -74,4 +98,4 @@ def _kind(process: psutil.Process) -> str:
     ):
         if mark in words:
             return kind
-    return "session actor" if words.startswith("ray::") else "daemon"
+    return "other actors" if words.startswith("ray::") else "daemon"
