@@ -1,17 +1,22 @@
 """Gathers a model's deltas into content blocks, for every wire and for streaming and whole answers alike.
 
-The rule here: blocks keep the provider's own order, thinking keeps its signature, and a tool input that is not a JSON object
-is kept as it came and marked, never replaced in silence.
+The rule here: blocks keep the provider's own order, thinking keeps its signature, and a tool input that is not a JSON
+object, or could not be read back from a journal, is kept as it came and marked, never replaced in silence.
 """
 
-import json
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from pydantic_core import from_json
+
 from agent_core.content import AssistantBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from agent_core.messages import Usage
 from agent_core.ports import TextDelta, ThinkingDelta, ToolUseDelta
+
+# pydantic reads back at most 200 levels, of which the entry around an input takes a few.
+_DEPTH_LIMIT = 100
 
 
 @dataclass(slots=True)
@@ -128,13 +133,27 @@ def _unique(wanted: str, taken: Collection[str]) -> str:
 def _tool_use(id: str, name: str, text: str) -> ToolUseBlock:
     if not text.strip():
         return ToolUseBlock(id=id, name=name)
+    flaw = None
+    value: object = None
     try:
-        value: Any = json.loads(text)
+        value = from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        return ToolUseBlock(id=id, name=name, input_error=f"The input is not valid JSON: {error}", raw_input=text)
-    if not isinstance(value, dict):
-        found = type(value).__name__
-        return ToolUseBlock(
-            id=id, name=name, input_error=f"The input must be a JSON object, not a {found}", raw_input=text
-        )
+        flaw = f"The input is not valid JSON: {error}"
+    else:
+        if not isinstance(value, dict):
+            flaw = f"The input must be a JSON object, not a {type(value).__name__}"
+        elif not _can_be_kept(cast("object", value), _DEPTH_LIMIT):
+            flaw = f"The input is nested deeper than {_DEPTH_LIMIT} levels or holds a number that is too large"
+    if flaw is not None:
+        return ToolUseBlock(id=id, name=name, input_error=flaw, raw_input=text)
     return ToolUseBlock(id=id, name=name, input=cast("dict[str, Any]", value))
+
+
+def _can_be_kept(value: object, levels: int) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if not isinstance(value, dict | list):
+        return True
+    inside = cast("dict[str, object] | list[object]", value)
+    items = inside.values() if isinstance(inside, dict) else inside
+    return levels > 0 and all(_can_be_kept(item, levels - 1) for item in items)
