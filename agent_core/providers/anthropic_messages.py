@@ -70,7 +70,7 @@ class AnthropicMessages:
     def encode(self, request: ModelRequest) -> bytes:
         """The body. See `Wire.encode`."""
         provider = request.config.provider
-        turns = _merged(self._fragments.get(message, provider, _blocks) for message in request.messages)
+        turns = _merged(self._fragments.get(message, provider, _blocks) for message in _ended(request.messages))
         head = _settings(request, thinking_kept=_thinking_is_kept(turns))
         marked = _cached_turns(turns) if provider == "anthropic" else frozenset[int]()
         written = (_written(turn, cached=place in marked) for place, turn in enumerate(turns))
@@ -151,6 +151,19 @@ def _thinking(request: ModelRequest, *, kept: bool) -> Json:
 
 
 # --- Conversation --------------------------------------------------------------------------------------------------
+
+
+def _ended(messages: Sequence[Message]) -> Sequence[Message]:
+    """The messages, an answer that is to be continued without white space at its end: with it, it is refused."""
+    last = messages[-1] if messages else None
+    if not isinstance(last, AssistantMessage) or not last.content:
+        return messages
+    text = last.content[-1]
+    if not isinstance(text, TextBlock) or text.text == text.text.rstrip():
+        return messages
+    trimmed = text.model_copy(update={"text": text.text.rstrip()})
+    return (*messages[:-1], last.model_copy(update={"content": (*last.content[:-1], trimmed)}))
+
 
 _Turn = list[_Blocks]
 

@@ -155,7 +155,7 @@ class SimulatedModel:
             events += [ThinkingDelta(index, text), ThinkingDelta(index, signature=self._signer.thinking(text))]
             index += 1
         words = random.choice((0, 1, 3))
-        events += [TextDelta(index, f" word {number}") for _ in range(words)]
+        events += [TextDelta(index, f"word {number} ") for _ in range(words)]
         index += 1 if words else 0
         calls = random.choice((1, 1, 2, 3)) if random.random() < self._weather.calls_tools else 0
         for at in range(calls):

@@ -181,3 +181,10 @@ def test_a_tool_loop_that_another_provider_began_goes_on_without_a_thinking_budg
 def test_half_a_character_and_not_a_number_do_not_break_a_request() -> None:
     written = body(user("go"), assistant(call("a", text="\ud83d", size=float("nan"))), user(result("a")))
     assert written["messages"][1]["content"][0]["input"] == {"text": "\ufffd", "size": None}
+
+
+def test_an_answer_that_is_to_be_continued_ends_without_white_space() -> None:
+    written = body(user("go"), assistant("So far, \n"))
+    assert written["messages"][1]["content"] == [{"type": "text", "text": "So far,"}]
+    written = body(user("go"), assistant("So far, \n"), user("go on"))
+    assert written["messages"][1]["content"] == [{"type": "text", "text": "So far, \n"}]
