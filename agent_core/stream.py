@@ -1,7 +1,7 @@
 """A session's stream of events: who reads, from where, and what a late reader still needs.
 
-The rule here: a reader never slows a turn or another reader. One that falls too far behind loses its buffer, not its place:
-it goes on from its cursor, with facts from the journal.
+The rule here: a reader never slows a turn or another reader. One that falls too far behind loses its buffer, not its
+place: it goes on from its cursor, with facts from the journal.
 """
 
 import asyncio
@@ -110,7 +110,7 @@ class Subscription:
                     for event in await self._catch_up():
                         self._place = event.cursor
                         yield event
-                while self._buffer:
+                while self._buffer and not self._behind:
                     event = self._buffer.popleft()
                     if event.cursor > self._place:
                         self._place = event.cursor
@@ -131,8 +131,10 @@ class Subscription:
         records = await self._read(self._place.seq)
         newest = self._stream.cursor.seq
         events = [Event(Cursor(r.seq, r.epoch), r.entry) for r in records if r.seq <= newest]
-        missed = [event for event in (*events, *self._stream.partial) if event.cursor > self._place]
-        return [*restarted, *missed]
+        # A fact that came while the journal was read is in the buffer, and so are the deltas after it.
+        reached = events[-1].cursor.seq if events else self._place.seq
+        partial = self._stream.partial if reached == newest else ()
+        return [*restarted, *(event for event in (*events, *partial) if event.cursor > self._place)]
 
     def _restarted(self) -> list[Event]:
         """What a reader of an earlier owner is told first: the partial text that it holds is made again."""
