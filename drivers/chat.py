@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from agent_core.errors import ConfigError
 from drivers import errors
 from drivers.chatting.connection import Wanted
 from drivers.chatting.quiet import Quiet
@@ -44,9 +45,15 @@ async def chat(chat: ChatOptions, model: ModelOptions, place: PlaceOptions) -> i
     echo "hi" | python -m drivers.chat --model local/smollm2
     """
     wanted = _checked(chat, model, place)
-    if sys.stdin.isatty() and sys.stdout.isatty() and not (chat.lines or chat.json):
+    if _at_terminal() and not (chat.lines or chat.json):
         return await _in_terminal(wanted)
     return await _piped(wanted, chat)
+
+
+def _at_terminal() -> bool:
+    """Whether there is a terminal on both ends that can be drawn on."""
+    streams = (sys.stdin, sys.stdout)
+    return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
 
 
 def _checked(chat: ChatOptions, model: ModelOptions, place: PlaceOptions) -> Wanted:
@@ -77,9 +84,13 @@ async def _piped(wanted: Wanted, chat: ChatOptions) -> int:
     def hand_on(line: str) -> None:
         streams.note(line)
 
+    if sys.stdin is None:
+        raise ConfigError("stdin is closed. Write a message to it, as in: echo hi | python -m drivers.chat")
+    # A terminal that cannot be drawn on is read line by line.
+    lines = chat.lines or (sys.stdin.isatty() and sys.stdout.isatty())
     with Quiet(hand_on, everything=wanted.place.debug) as quiet:
         streams = Streams(quiet.stdout, quiet.stderr)
-        return await run_piped(wanted.connect, streams, lines=chat.lines, as_json=chat.json)
+        return await run_piped(wanted.connect, streams, lines=lines, as_json=chat.json)
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def run(app: typer.Typer, *, program: str, arguments: Sequence[str] | None = Non
     code. `program` is how the user started it (`python -m drivers.chat`). Nothing but the exit code comes out of here.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         result = app(args=given, prog_name=program, standalone_mode=False)
         if isinstance(result, Coroutine):
@@ -64,6 +64,9 @@ def run(app: typer.Typer, *, program: str, arguments: Sequence[str] | None = Non
         return leaving.code if isinstance(leaving.code, int) else FAILURE
     except BaseException as error:  # noqa: BLE001 - the outermost boundary of every program
         return report(error, program=program, debug="--debug" in given)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
     return result if isinstance(result, int) else 0
 
 

@@ -5,8 +5,7 @@ The rule here: stdout holds the answer's text, or one JSON event a line; whateve
 
 import asyncio
 import json
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -19,6 +18,7 @@ from agent_core.payloads import Restarted, Retrying, StreamStart, TextChunk
 from agent_core.session_protocol import Session
 from drivers.chatting.connection import Connect
 from drivers.chatting.pieces import clean
+from drivers.chatting.stdin import read_messages
 from drivers.chatting.transcript import ending_text, retry_text
 from drivers.errors import FAILURE
 
@@ -50,9 +50,9 @@ async def run_piped(connect: Connect, streams: Streams, *, lines: bool, as_json:
 
     Raises ConfigError for an input that is empty or no UTF-8.
     """
-    messages = _messages(lines=lines)
+    messages = read_messages(lines=lines)
     # Read before anything is started: an empty input is a mistake that should cost nothing.
-    first = await asyncio.to_thread(next, messages, None)
+    first = await anext(messages, None)
     if first is None:
         raise ConfigError(
             "There is nothing to say: stdin was empty. Write to it, as in: echo hi | python -m drivers.chat"
@@ -65,24 +65,8 @@ async def run_piped(connect: Connect, streams: Streams, *, lines: bool, as_json:
             code = await _turn(connected.session, message, streams, as_json=as_json)
             if code:
                 return code
-            message = await asyncio.to_thread(next, messages, None)
+            message = await anext(messages, None)
     return 0
-
-
-def _messages(*, lines: bool) -> Iterator[str]:
-    """The messages on stdin: the whole of it, or each line that says something."""
-    source = sys.stdin.buffer
-    parts = iter(source.readline, b"") if lines else iter([source.read()])
-    for part in parts:
-        try:
-            text = part.decode("utf-8").strip()
-        except UnicodeDecodeError as error:
-            raise ConfigError(
-                f"stdin is not UTF-8 text (byte {part[error.start]:#04x} at {error.start}). Convert it first, for"
-                " example with: iconv -f latin1 -t utf-8"
-            ) from None
-        if text:
-            yield text
 
 
 async def _turn(session: Session, message: str, streams: Streams, *, as_json: bool) -> int:

@@ -4,6 +4,7 @@ The rule here: one writer. Everything on the screen goes through one output, and
 write, so nothing flickers. The screen knows nothing of sessions; it calls back with what the user does.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ class Screen:
     def _prefix(self, line: int, wrap: int) -> StyleAndTextTuples:
         if line or wrap:
             return [("", "  ")]
-        return [("class:prompt.steer", "! ")] if self.buffer.text.startswith("!") else [("class:prompt", "› ")]
+        return [("class:prompt.steer" if self.buffer.text.startswith("!") else "class:prompt", "› ")]
 
     def _live(self) -> ANSI:
         return ANSI("\n".join(self._live_lines()))
@@ -196,7 +197,9 @@ class Screen:
             self.buffer.delete_before_cursor()
             self.buffer.newline(copy_margin=False)
         elif text.strip():
-            self.buffer.append_to_history()
+            # A full disk takes the memory of what was typed, and nothing else.
+            with contextlib.suppress(OSError):
+                self.buffer.append_to_history()
             self.buffer.reset()
             self._callbacks.entered(text)
 

@@ -76,9 +76,11 @@ class Paper(io.StringIO):
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.Stream(self._screen)
         self._more = asyncio.Event()
+        self.writes: list[str] = []
         self.size = Size(rows=rows, columns=columns)
 
     def write(self, text: str) -> int:
+        self.writes.append(text)
         self._stream.feed(text)
         self._more.set()
         return len(text)

@@ -56,20 +56,15 @@ class Done(NamedTuple):
 class Program:
     """The chat against a model server. `run` gives it its input; without a server nothing may need one."""
 
-    def __init__(self, server: ScriptedServer | None, directory: Path) -> None:
+    def __init__(
+        self, server: ScriptedServer | None, directory: Path, where: tuple[str, ...] = ("--in-process",)
+    ) -> None:
         self.server = server
         self.directory = directory
         self.environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{directory}", "ANTHROPIC_API_KEY": "test-key"}
         url = server.url if server else "http://127.0.0.1:1"
-        self.options = (
-            "--in-process",
-            "--model",
-            "anthropic/claude-test",
-            "--context-limit",
-            "100000",
-            "--base-url",
-            url,
-        )
+        model = ("--model", "anthropic/claude-test", "--context-limit", "100000", "--base-url", url)
+        self.options = (*where, *model)
 
     async def start(self, *options: str, bare: bool = False) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -176,6 +171,25 @@ async def test_ctrl_c_ends_the_turn_with_130_and_keeps_what_was_said(program: Pr
     assert history[-1].finish_reason == "interrupted"
     assert history[-1].content[0].kind == "text"
     assert history[-1].content[0].text.startswith(shown.decode())
+
+
+async def test_ctrl_c_ends_it_while_it_waits_for_a_line_that_never_comes(program: Program) -> None:
+    process = await program.start("--lines")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"one\n")
+    assert await process.stdout.readline() == b"You said: one\n"
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.wait_for(process.wait(), 60) == 130
+
+
+async def test_a_closed_stdin_is_a_mistake(program: Program) -> None:
+    command = f"exec {sys.executable} -m drivers.chat {' '.join(program.options)} <&-"
+    done = subprocess.run(
+        ["bash", "-c", command], env=program.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: stdin is closed")
 
 
 async def test_a_session_goes_on_where_it_was_left_and_a_new_one_says_that_it_is(

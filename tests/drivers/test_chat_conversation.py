@@ -152,6 +152,15 @@ async def test_lines_are_joined_by_backslash_enter_and_by_alt_enter_and_pasting_
         assert message.text == "one\ntwo\nthree\nfour\n/quit"
 
 
+async def test_what_changes_reaches_the_terminal_in_one_write_so_nothing_flickers() -> None:
+    async with connected(Says(text="One.\n\nTwo.\n\nThree.", deltas=8)) as (talk, _):
+        await talk.says("go", "Three.")
+        erasing = [written for written in talk.paper.writes if "\x1b[J" in written]
+        assert len(erasing) >= 2
+        # What is erased is drawn again, down to the status line, before the terminal sees either.
+        assert [written for written in erasing if "claude-test" not in written] == []
+
+
 async def test_ctrl_c_interrupts_the_turn_and_keeps_what_was_said_and_the_chat_goes_on() -> None:
     async with connected(Says(text="never whole")) as (talk, fakes):
         fakes.model.gate = asyncio.Event()

@@ -100,17 +100,10 @@ class Terminal:
 class Chats:
     """Starts chats against one model server."""
 
-    def __init__(self, url: str, directory: Path) -> None:
+    def __init__(self, url: str, directory: Path, where: tuple[str, ...] = ("--in-process",)) -> None:
         self._directory = directory
-        self._options = (
-            "--in-process",
-            "--model",
-            "anthropic/claude-test",
-            "--context-limit",
-            "100000",
-            "--base-url",
-            url,
-        )
+        model = ("--model", "anthropic/claude-test", "--context-limit", "100000", "--base-url", url)
+        self._options = (*where, *model)
 
     @asynccontextmanager
     async def start(self, *options: str, columns: int = 80, rows: int = 24) -> AsyncIterator[Terminal]:
