@@ -60,7 +60,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 .PHONY: demo
 demo: setup ## answer 24 questions with a small model on a local Ray; needs no key
-	$(PY) -m drivers.evaluate run examples/questions.jsonl --model local/smollm2 --address local --concurrency 4 --out runs/demo/ --overwrite $(ARGS)
+	$(PY) -m drivers.evaluate run examples/questions.jsonl --model local/smollm2 --address local --concurrency 4 \
+	  --system "Answer in one short sentence." --temperature 0 --max-tokens 300 --out runs/demo/ --overwrite $(ARGS)
 
 .PHONY: test test-core test-actors test-drivers
 test: setup ## run every test (ARGS="-k name" selects)

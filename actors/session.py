@@ -1,7 +1,7 @@
 """The session actor: hosts one session or thousands, and speaks with client processes and tool executors in envelopes.
 
-The rule here: it is a shell. What a session does is decided and performed in `agent_core`; this file moves envelopes and
-keeps interrupt and status answering, in a thread of their own, whatever the main loop is doing.
+The rule here: it is a shell. What a session does is decided and performed in `agent_core`; this file moves envelopes
+and keeps interrupt and status answering, in a thread of their own, whatever the main loop is doing.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from actors.journal import JournalHandle
 from actors.operations import OPERATIONS, Context
 from actors.settings import JOURNAL_NAME, LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on
+from agent_core.garbage import settle_garbage
 from actors.tool_dispatch import ToolDispatcher
 from agent_core import inputs
 from agent_core.clock import SystemClock
@@ -49,7 +50,7 @@ class SessionActor:
     def __repr__(self) -> str:
         return f"Session[{self._name}]"
 
-    # --- the main loop --------------------------------------------------------------------------------------------------
+    # --- the main loop ----------------------------------------------------------------------------------------------
 
     async def start(self) -> str:
         """Make everything ready and return the id of the node that this actor is on."""
@@ -60,6 +61,7 @@ class SessionActor:
         """The host, made on first use: an actor's constructor runs before its loop does."""
         if self._host is None:
             self._loop = asyncio.get_running_loop()
+            settle_garbage()
             clock = SystemClock()
             journal = JournalHandle(JOURNAL_NAME, self._settings.namespace)
             model = build_model(self._settings.max_concurrent_requests, clock, random.Random())
@@ -140,7 +142,7 @@ class SessionActor:
                 if channel.expired:
                     channel.close()
 
-    # --- the control thread: may run while the main loop is stuck, and touches nothing of it ---------------------------
+    # --- the control thread: may run while the main loop is stuck, and touches nothing of it ------------------------
 
     @ray.method(concurrency_group="control")
     async def status(self, session_id: str) -> SessionStatus | None:
