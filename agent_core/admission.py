@@ -17,7 +17,7 @@ from agent_core.tools.definition import ToolDefinition
 
 
 def check_message(conversation: Conversation, submit: Submit, payload: UserInput) -> None:
-    """Raises ConfigError for an empty message or a turn id that was used, SessionBusy if the caller wants to be refused."""
+    """Raises ConfigError for an empty message or a used turn id, SessionBusy if the caller wants to be refused."""
     if not any(not isinstance(block, TextBlock) or block.text.strip() for block in payload.content):
         raise ConfigError("The message is empty. Send some text or an image.")
     if payload.turn_id is not None and payload.turn_id in conversation.turns:

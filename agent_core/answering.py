@@ -1,7 +1,7 @@
 """The inside of a turn: asking the model, gathering its answer, settling its tool calls, ending.
 
-The rule here: at every moment the history is such that the next request is valid. A call enters it together with the promise
-of a result (its ToolBatch, in the same append), and whatever ends the turn gives the open calls a result first.
+The rule here: at every moment the history is such that the next request is valid. A call enters it together with the
+promise of a result (its ToolBatch, in the same append), and whatever ends the turn gives the open calls a result first.
 """
 
 from collections.abc import Callable
@@ -196,7 +196,7 @@ class Answering:
         self._recorder.record(Error(turn_id=turn_id, error=info, partial=accumulator.text()))
         self.end("failed", info)
 
-    # --- tools ----------------------------------------------------------------------------------------------------------
+    # --- tools ------------------------------------------------------------------------------------------------------
 
     def on_report(self, report: ToolReport) -> None:
         """Settle a call; a report of a call that is not open is ignored."""
@@ -206,7 +206,7 @@ class Answering:
         """Settle external calls. Results that are there already change nothing."""
         return self._calls.settle_external(payload)
 
-    # --- ends -----------------------------------------------------------------------------------------------------------
+    # --- ends -------------------------------------------------------------------------------------------------------
 
     def end(self, outcome: Outcome, error: ErrorInfo | None = None) -> None:
         """End the turn."""
@@ -233,7 +233,7 @@ class Answering:
         """Take up an open turn that another owner left."""
         self._calls.recover()
 
-    # --- compaction -------------------------------------------------------------------------------------------------------
+    # --- compaction -------------------------------------------------------------------------------------------------
 
     @property
     def _usable(self) -> int:

@@ -1,7 +1,7 @@
 """Tool calls of the open turn: started, settled, given up, taken up again.
 
-The rule here: the start of a call is journalled before it leaves; every call gets exactly one result; a call that may have
-run and is not idempotent never leaves a second time.
+The rule here: the start of a call is journalled before it leaves; every call gets exactly one result; a call that may
+have run and is not idempotent never leaves a second time.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What the turn machine answers. `inputs.py` mirrors this file with what it is told.
 
-The rule here: commands are performed in order. Whatever follows a `Journal` and leaves the session (an event, an answer, a
-tool call) leaves only when that entry is durable; a model call alone may start before.
+The rule here: commands are performed in order. Whatever follows a `Journal` and leaves the session (an event, an
+answer, a tool call) leaves only when that entry is durable; a model call alone may start before.
 """
 
 from dataclasses import dataclass

@@ -23,8 +23,8 @@ _KEY_REFERENCE = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")
 class ThresholdCompaction(Frozen):
     """Mechanical compaction: past `threshold` (a share of the usable window) old tool results are shortened.
 
-    Results of the newest `keep_recent_turns` turns are left alone. `summarize` uses a call's compact summary where it has
-    one and redacts otherwise; `redact` always redacts.
+    Results of the newest `keep_recent_turns` turns are left alone. `summarize` uses a call's compact summary where it
+    has one and redacts otherwise; `redact` always redacts.
     """
 
     threshold: float = Field(default=0.5, gt=0.0, lt=1.0)
@@ -42,9 +42,9 @@ class Thinking(Frozen):
 class SessionConfig(Frozen):
     """Everything that a session needs to speak to its model.
 
-    `model` is `provider/name`. `context_limit` is in tokens; without it the models file is asked, and an unknown model is
-    refused. `timeout` is in seconds for one whole request with its retries. `max_steps` bounds the model calls of a turn.
-    `extra` is added to the request's body as it is.
+    `model` is `provider/name`. `context_limit` is in tokens; without it the models file is asked, and an unknown model
+    is refused. `timeout` is in seconds for one whole request with its retries. `max_steps` bounds the model calls of a
+    turn. `extra` is added to the request's body as it is.
     """
 
     model: str

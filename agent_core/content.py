@@ -1,7 +1,8 @@
 """Content blocks: what a message is made of.
 
 The rule here: a block says everything that is needed to send it back to the provider it came from, so that thinking is
-returned byte for byte or left out whole, never edited. `kind` is the tag of the union; an unknown kind is refused by name.
+returned byte for byte or left out whole, never edited. `kind` is the tag of the union; an unknown kind is refused by
+name.
 """
 
 from typing import Annotated, Any, Literal
@@ -22,8 +23,8 @@ class ThinkingBlock(Frozen):
     """A model's reasoning, with what its provider needs to accept it back.
 
     `signature` is Anthropic's signature, or OpenAI's encrypted reasoning content; for a redacted block it is the whole
-    opaque payload and `thinking` is empty. `item_id` is the id of an OpenAI reasoning item. `provider` says whose it is:
-    another provider's thinking is left out of a request.
+    opaque payload and `thinking` is empty. `item_id` is the id of an OpenAI reasoning item. `provider` says whose it
+    is: another provider's thinking is left out of a request.
     """
 
     kind: Literal["thinking"] = "thinking"
@@ -37,8 +38,9 @@ class ThinkingBlock(Frozen):
 class ToolUseBlock(Frozen):
     """A call that the model asks for.
 
-    `id` is unique within the session. `input_error` is set when the model's JSON could not be read as an object; `input` is
-    then empty and `raw_input` holds the text, and the call is answered with an error result instead of being run.
+    `id` is unique within the session. `input_error` is set when the model's JSON could not be read as an object;
+    `input` is then empty and `raw_input` holds the text, and the call is answered with an error result instead of being
+    run.
     """
 
     kind: Literal["tool_use"] = "tool_use"

@@ -1,7 +1,7 @@
 """Cursors: a reader's place in a session's stream of events.
 
-The rule here: cursors order the events of a session totally; a reader that resumes after a cursor misses no fact and gets
-none twice.
+The rule here: cursors order the events of a session totally; a reader that resumes after a cursor misses no fact and
+gets none twice.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,8 @@ from agent_core.entries import FromLLMPayload
 class Cursor(NamedTuple):
     """After journal entry `seq`, and `delta` deltas that the owner of `epoch` showed after it.
 
-    Entries order everything; among the deltas after one entry, those of a newer owner come later, since it makes them anew.
+    Entries order everything; among the deltas after one entry, those of a newer owner come later, since it makes them
+    anew.
     """
 
     seq: int = 0

@@ -1,7 +1,7 @@
 """Errors: one short hierarchy, named by the boundary that was crossed.
 
-The rule here: every text says what to do next, every error survives pickling (a message first, defaults for the rest), and
-no text ever holds a secret.
+The rule here: every text says what to do next, every error survives pickling (a message first, defaults for the rest),
+and no text ever holds a secret.
 """
 
 from typing import Literal
@@ -54,7 +54,8 @@ class RayconteurError(Exception):
 class ProviderError(RayconteurError):
     """A model provider refused, failed or could not be reached.
 
-    `retry_after` is in seconds, as the provider said. `context_limit` is the window that an overflow error named, in tokens.
+    `retry_after` is in seconds, as the provider said. `context_limit` is the window that an overflow error named, in
+    tokens.
     """
 
     boundary = "provider"

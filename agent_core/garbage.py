@@ -1,7 +1,7 @@
 """How often a process that holds many sessions looks for garbage.
 
-The rule here: Python looks through everything that lives after each 700 new objects; with thousands of sessions that is a third
-of all CPU. A process that is set up calls this once.
+The rule here: Python looks through everything that lives after each 700 new objects; with thousands of sessions that is
+a third of all CPU. A process that is set up calls this once.
 """
 
 import gc

@@ -1,7 +1,7 @@
 """The host: every live session of one process, activated when asked for.
 
-The rule here: one shell a session, however many ask at once. A shell that is lost (another owner claimed its session) is
-forgotten, and the next who asks claims it anew.
+The rule here: one shell a session, however many ask at once. A shell that is lost (another owner claimed its session)
+is forgotten, and the next who asks claims it anew.
 """
 
 import asyncio
@@ -32,14 +32,12 @@ class SessionHost:
         """The sessions that are live here."""
         return tuple(self._shells)
 
-    async def open(
-        self, session_id: SessionId, opened: Opened | None = None, *, reopen: bool = False
-    ) -> Shell:
+    async def open(self, session_id: SessionId, opened: Opened | None = None, *, reopen: bool = False) -> Shell:
         """The live shell: as it is, read from the journal, or new as `opened` says.
 
-        A session that was shut down can be read, and takes messages again only if it is to `reopen`. Raises SessionError if
-        there is no such session and `opened` is None, ConfigError if its model has no known window, PlacementError if the
-        host is full.
+        A session that was shut down can be read, and takes messages again only if it is to `reopen`. Raises
+        SessionError if there is no such session and `opened` is None, ConfigError if its model has no known window,
+        PlacementError if the host is full.
         """
         shell = self._shells.get(session_id)
         if shell is not None and shell.lost is None and not (reopen and shell.is_shutdown):

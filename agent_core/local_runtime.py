@@ -1,7 +1,7 @@
 """`LocalRuntime`: sessions in this process, without Ray. For notebooks, tests and small programs.
 
-The rule here: the same sessions with the same promises as on a cluster, only that they end with the process. With a data
-directory they are there again the next time.
+The rule here: the same sessions with the same promises as on a cluster, only that they end with the process. With a
+data directory they are there again the next time.
 """
 
 import random
@@ -22,8 +22,8 @@ from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
 from agent_core.models import context_limit
 from agent_core.opening import AnyTool, check_session_id, new_session_id, opening, settings_between
-from agent_core.providers.dispatch import build_model
 from agent_core.providers.addressed import AddressedModel
+from agent_core.providers.dispatch import build_model
 from agent_core.session import Ports
 from agent_core.tools import LocalToolExecutor
 

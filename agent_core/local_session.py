@@ -1,6 +1,7 @@
 """`LocalSession`: the `Session` protocol over a live shell in this process.
 
-The rule here: it adds no behaviour, only the words that callers use. Agent code cannot tell it from a session on a cluster.
+The rule here: it adds no behaviour, only the words that callers use. Agent code cannot tell it from a session on a
+cluster.
 """
 
 from collections.abc import AsyncIterator, Sequence

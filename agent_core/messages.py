@@ -1,7 +1,7 @@
 """Messages: the conversation as a provider sees it, with who said what, when, in which turn and at what cost.
 
-The rule here: ids are unique within the session and made from the journal's own sequence numbers, so that a replay gives
-the same ids. Times are seconds since the epoch.
+The rule here: ids are unique within the session and made from the journal's own sequence numbers, so that a replay
+gives the same ids. Times are seconds since the epoch.
 """
 
 from typing import Annotated, Literal, NewType

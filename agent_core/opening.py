@@ -43,7 +43,7 @@ async def opening(
 def settings_between(
     opened: Opened, given: Iterable[str], config: SessionConfig, tools: Sequence[ToolDefinition]
 ) -> Settings | None:
-    """What a caller who opens an existing session wants changed: only what was given and differs. None if nothing is."""
+    """What a caller who opens an existing session wants changed: what was given and differs, None if nothing does."""
     fields = {name: value for name in given if (value := getattr(opened.config, name)) != getattr(config, name)}
     changed = opened.tools if opened.tools and opened.tools != tuple(tools) else None
     if not fields and changed is None:

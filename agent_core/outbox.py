@@ -1,20 +1,19 @@
 """The outbox: what leaves a session, in order, each thing only when the entries before it are durable.
 
-The rule here: one append of a session is under way at a time, and it carries everything that was decided meanwhile. A refused
-append loses the session: nothing that waited behind it ever leaves.
+The rule here: one append of a session is under way at a time, and it carries everything that was decided meanwhile. A
+refused append loses the session: nothing that waited behind it ever leaves.
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 
 from agent_core.errors import JournalError, RayconteurError
 from agent_core.messages import SessionId
 from agent_core.ports import Append, Journal, Record
+from agent_core.session_log import SessionLog
 
 Action = Callable[[], None]
-log = logging.getLogger("rayconteur.session")
 
 
 class Outbox:
@@ -59,14 +58,19 @@ class Outbox:
         if self.empty and self._task is None:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._actions.append((self._written, lambda: done.done() or done.set_result(None)))
-        task = self._task
+        self._actions.append((self._written, lambda: None if done.done() else done.set_result(None)))
         while not done.done():
-            if task is not None:
-                await asyncio.wait([done, task], return_when=asyncio.FIRST_COMPLETED)
             if self._lost is not None:
                 raise self._lost
-            task = self._task
+            if self._task is None:
+                raise JournalError("Writing was cancelled. Open the session again to go on.", "cancelled")
+            await asyncio.wait([done, self._task], return_when=asyncio.FIRST_COMPLETED)
+
+    def close(self, error: RayconteurError) -> None:
+        """Write no more and let nothing leave any more; whoever waits gets `error`."""
+        self._lost = self._lost or error
+        self._records.clear()
+        self._actions.clear()
 
     async def _run(self) -> None:
         try:
@@ -74,22 +78,27 @@ class Outbox:
                 records, self._records = self._records, []
                 (refusal,) = await self._journal.append([Append(self._session_id, self._epoch, records)])
                 if refusal is not None:
-                    raise refusal
+                    return self._lose(refusal)
                 self._release(records[-1].seq)
         except RayconteurError as error:
             self._lose(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the boundary to whatever journal it was given
             # A journal that breaks its contract must not leave anybody waiting for ever.
-            log.exception("the journal of session %s failed unexpectedly", self._session_id)
-            self._lose(JournalError(f"The journal failed ({type(error).__name__}: {error}). See the log.", "unexpected"))
+            SessionLog(self._session_id).broken("journal", error, None)
+            self._lose(JournalError(f"The journal failed ({type(error).__name__}). See the log.", "unexpected"))
         finally:
             self._task = None
 
     def _lose(self, error: RayconteurError) -> None:
-        self._lost = error
-        self._actions.clear()
-        self._on_lost(error)
+        if self._lost is None:
+            self.close(error)
+            self._on_lost(error)
 
     def _release(self, durable: int) -> None:
         while self._actions and self._actions[0][0] <= durable:
             self._actions.popleft()[1]()
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,7 +1,7 @@
 """What goes in (`ToLLMPayload`) and what only passes by (`Delta`). What comes out is `FromLLMPayload`, in `entries.py`.
 
-The rule here: deltas are never journalled and may be lost with the process that sent them; everything else that leaves a
-session is a fact of its journal.
+The rule here: deltas are never journalled and may be lost with the process that sent them; everything else that leaves
+a session is a fact of its journal.
 """
 
 from typing import Annotated, Literal

@@ -1,6 +1,7 @@
 """Where a session belongs: pure functions that every process computes alike, so that nobody has to be asked.
 
-The rule here: placement depends on names alone. Adding or losing an actor moves only the sessions that were or will be its.
+The rule here: placement depends on names alone. Adding or losing an actor moves only the sessions that were or will be
+its.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Ports: everything that a session needs of the world. Implemented by SDK clients, by Ray handles and by fakes.
 
-The rule here: ports are batch-shaped where they cross processes, and they say nothing of how: a session cannot tell which
-implementation it has.
+The rule here: ports are batch-shaped where they cross processes, and they say nothing of how: a session cannot tell
+which implementation it has.
 """
 
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -141,7 +141,7 @@ class Permit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ToolInvocation:
-    """One call on its way to an executor. `key` is unique for ever (session, epoch-independent): the tool's dedupe key."""
+    """One call on its way to an executor. `key` is unique for ever, whoever owns the session: the dedupe key."""
 
     key: str
     session_id: SessionId

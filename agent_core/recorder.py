@@ -1,7 +1,7 @@
 """Where decisions become records: the part of the machine that numbers entries and gathers commands.
 
-The rule here: an entry is applied to the conversation in the moment that it is decided. If the journal later refuses it, the
-whole session is dropped with its state, so nothing is ever taken back.
+The rule here: an entry is applied to the conversation in the moment that it is decided. If the journal later refuses
+it, the whole session is dropped with its state, so nothing is ever taken back.
 """
 
 from agent_core import commands as out

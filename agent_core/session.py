@@ -1,7 +1,7 @@
-"""The shell of a session: performs what the machine decides, through ports. `LocalSession` is the `Session` of this process.
+"""The shell of a session: performs what the machine decides, through ports.
 
-The rule here: accepted means durable. Commands are performed in order, and what leaves the session (events, answers, tool
-calls) waits in the outbox until the entries before it are in the journal; a model call alone does not wait.
+The rule here: accepted means durable. Commands are performed in order, and what leaves the session (events, answers,
+tool calls) waits in the outbox until the entries before it are in the journal; a model call alone does not wait.
 """
 
 import asyncio
@@ -35,7 +35,8 @@ log = logging.getLogger("rayconteur.session")
 class Ports:
     """What the sessions of one process perform their commands with.
 
-    `limit_of` gives a model's context window in tokens, or raises ConfigError. `owner` names the process in the journal.
+    `limit_of` gives a model's context window in tokens, or raises ConfigError. `owner` names the process in the
+    journal.
     """
 
     model: Model
@@ -82,10 +83,10 @@ class Shell:
     def is_shutdown(self) -> bool:
         return self._machine.state == "closed" or self.lost is not None
 
-    # --- inputs ---------------------------------------------------------------------------------------------------------
+    # --- inputs -----------------------------------------------------------------------------------------------------
 
     async def perform(self, given: inputs.Input) -> out.Answer:
-        """Have the machine take an input; the answer is durable. Raises the machine's refusal, or what lost the session."""
+        """Have the machine take an input; the answer is durable. Raises its refusal, or what lost the session."""
         answer = self.feed(given)
         await self._outbox.settled()
         return answer
@@ -144,7 +145,7 @@ class Shell:
             raise refusal
         return answer
 
-    # --- what leaves ------------------------------------------------------------------------------------------------------
+    # --- what leaves ------------------------------------------------------------------------------------------------
 
     def _emit(self, delta: Delta) -> None:
         if self._outbox.empty:
@@ -170,7 +171,7 @@ class Shell:
         self.stream.close()
         self._fail_waiters(SessionClosed(f"Session '{self.id}' was shut down before the turn ended.", "closed"))
 
-    # --- the model --------------------------------------------------------------------------------------------------------
+    # --- the model --------------------------------------------------------------------------------------------------
 
     def _start_model(self, call: int, request: ModelRequest) -> None:
         self._model_task = asyncio.get_running_loop().create_task(self._run_model(call, request))
@@ -201,7 +202,7 @@ class Shell:
         if self.lost is None:
             self.feed(inputs.FromTool(report))
 
-    # --- waiting ----------------------------------------------------------------------------------------------------------
+    # --- waiting ----------------------------------------------------------------------------------------------------
 
     async def result(self, turn_id: TurnId) -> TurnResult:
         """Wait for the turn's end. Raises SessionClosed if the session is shut down before."""
@@ -235,7 +236,7 @@ class Shell:
                 return
 
     def status(self) -> SessionStatus:
-        """A snapshot. Reads only values that are replaced whole, so that another thread may ask while this one is stuck."""
+        """A snapshot, of values that are replaced whole: another thread may ask while this one is stuck."""
         conversation, machine = self._conversation, self._machine
         turn, limit, used = conversation.open, machine.context_limit, conversation.context_used
         return SessionStatus(
@@ -257,10 +258,10 @@ class Shell:
             compactions=conversation.compactions,
         )
 
-    # --- the end ----------------------------------------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------------------------
 
     def drop(self, error: RayconteurError) -> None:
-        """Let go of the session as it is: nothing more is written, its work is cancelled, whoever waits gets `error`."""
+        """Let go of the session: nothing more is written, its work is cancelled, whoever waits gets `error`."""
         if self.lost is not None:
             return
         self.lost = error

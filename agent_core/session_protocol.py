@@ -23,15 +23,15 @@ class Session(Protocol):
     def id(self) -> SessionId: ...
 
     def send(self, message: Input, *, when: When = "after", key: str | None = None) -> AsyncIterator[FromLLMPayload]:
-        """Submit, then yield the turn's events up to and with its TurnEnded. Leaving the loop does not stop the turn."""
+        """Submit, then yield the turn's events up to and with its TurnEnded. Leaving the loop stops no turn."""
         ...
 
     async def submit(self, message: Input, *, when: When = "after", key: str | None = None) -> TurnId:
         """Accept a message durably and return its turn. Waits while the mailbox is full.
 
-        `when` says what happens if a turn is open: queue behind it, steer it at its next model call, interrupt it (keeping
-        what it has) and go first, or raise SessionBusy. The same `key` again returns the same turn and does nothing.
-        Raises ConfigError for an empty message, ToolError for results of calls that are not open.
+        `when` says what happens if a turn is open: queue behind it, steer it at its next model call, interrupt it
+        (keeping what it has) and go first, or raise SessionBusy. The same `key` again returns the same turn and does
+        nothing. Raises ConfigError for an empty message, ToolError for results of calls that are not open.
         """
         ...
 
@@ -43,7 +43,7 @@ class Session(Protocol):
         ...
 
     def events(self, after: Cursor | None = None) -> AsyncIterator[Event]:
-        """Events from after the cursor on (from now on without one), for ever; they end when the session is shut down."""
+        """Events from after the cursor on (without one, from now on), until the session is shut down."""
         ...
 
     async def interrupt(self, mode: InterruptMode = "keep") -> bool:
@@ -90,7 +90,7 @@ class Session(Protocol):
         ...
 
     async def shutdown(self, *, graceful: bool = True) -> None:
-        """Take no more messages; finish the open turn first, or cancel it at once. What was accepted stays journalled."""
+        """Take no more messages; finish the open turn, or cancel it at once. What was accepted stays journalled."""
         ...
 
     @property

@@ -1,6 +1,7 @@
 """What a session says of itself: status, token counts and the result of a compaction.
 
-The rule here: a status is an immutable snapshot, so that it can be read from another thread while everything else is full.
+The rule here: a status is an immutable snapshot, so that it can be read from another thread while everything else is
+full.
 """
 
 from agent_core.frozen import Frozen
@@ -18,7 +19,7 @@ class TokenUsage(Frozen):
 
 
 class SessionStatus(Frozen):
-    """A session at one moment. Token figures are in tokens, times in seconds since the epoch, `utilization` in percent."""
+    """A session at one moment. Counts are in tokens, times in seconds since the epoch, `utilization` in percent."""
 
     session_id: SessionId
     model: str

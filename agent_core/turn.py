@@ -13,8 +13,8 @@
     Interrupt              what is under way is cancelled; open calls get an error result; TurnEnded(interrupted)
     Recover                open calls run again if idempotent, else their outcome is unknown; the model is asked again
 
-It does no I/O and knows no clock and no randomness. Events of a model call that is no longer the current one, and reports of
-calls that are not open, are ignored: lateness is normal.
+It does no I/O and knows no clock and no randomness. Events of a model call that is no longer the current one, and
+reports of calls that are not open, are ignored: lateness is normal.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """The view: what the model is shown of the history, kept up to date as messages and overlays come.
 
-The rule here: appending is O(1); only what takes something away (an overlay, a removed turn, a clear) builds the view anew.
-A message that no overlay touches is the very object of the history.
+The rule here: appending is O(1); only what takes something away (an overlay, a removed turn, a clear) builds the view
+anew. A message that no overlay touches is the very object of the history.
 """
 
 from collections.abc import Iterable, Sequence

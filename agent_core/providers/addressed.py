@@ -1,7 +1,7 @@
 """Requests to `local/...` models are given the address at which the model is served now.
 
-The rule here: the address is looked up for each request and never written into a session, since a server that is started
-again has another.
+The rule here: the address is looked up for each request and never written into a session, since a server that is
+started again has another.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable

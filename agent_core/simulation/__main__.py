@@ -14,6 +14,10 @@ from agent_core.simulation.rules import RuleBroken
 from agent_core.simulation.schedule import play
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
 def main() -> int:
     """Play schedules one after the other. Returns the exit code: 1 if a rule was broken."""
     parser = argparse.ArgumentParser(prog="python -m agent_core.simulation", description=__doc__)
@@ -27,13 +31,11 @@ def main() -> int:
             outcome = play(seed)
         except (RuleBroken, Deadlock) as error:
             traceback.print_exc()
-            print(
-                f"seed {seed}: {error}\nSee it again: make simulate SEED={seed} ARGS='--schedules 1'", file=sys.stderr
-            )
+            _say(f"seed {seed}: {error}\nSee it again: make simulate SEED={seed} ARGS='--schedules 1'")
             return 1
         entries, requests, runs = entries + outcome.entries, requests + outcome.requests, runs + outcome.tool_runs
     seconds = time.perf_counter() - start
-    print(
+    _say(
         f"{options.schedules} schedules from seed {options.seed} held every rule: {entries} entries, {requests} model"
         f" requests, {runs} tool runs in {seconds:.1f} s ({60 * options.schedules / seconds:.0f} schedules a minute)"
     )

@@ -1,13 +1,13 @@
-"""Who uses the simulated world: users that send, steer, interrupt and answer, readers that come back, and the one who breaks it.
+"""Who uses the simulated world: users, readers that come back, and the one who breaks it.
 
-The rule here: a client does what the handle of a cluster does. It sends the same key again when the process died before it
-answered, and it reads on from its cursor.
+The rule here: a client does what the handle of a cluster does. It sends the same key again when the process died before
+it answered, and it reads on from its cursor.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import get_args
+from typing import TypeVar, get_args
 
 from agent_core.content import ToolResultBlock
 from agent_core.cursor import Cursor
@@ -18,6 +18,7 @@ from agent_core.messages import SessionId, TurnId
 from agent_core.payloads import InterruptMode, ToolResults, When
 from agent_core.simulation.world import ProcessDied, World
 
+Answer = TypeVar("Answer")
 _PATIENCE = 40
 
 
@@ -105,7 +106,7 @@ class User:
         return None
 
 
-async def _awaited(work: Awaitable[object]) -> object:
+async def _awaited(work: Awaitable[Answer]) -> Answer:
     return await work
 
 
@@ -116,7 +117,7 @@ async def read_on(world: World, session_id: SessionId, name: str, *, slow: bool)
     place = Cursor()
     while True:
         try:
-            process, session = await world.session(session_id)
+            _, session = await world.session(session_id)
             async for event in session.events(after=place):
                 place = event.cursor
                 shown.append(event)

@@ -1,14 +1,14 @@
-"""An event loop whose time is virtual: waiting costs nothing, and the order of everything follows from the program alone.
+"""An event loop whose time is virtual: waiting costs nothing, and order follows from the program alone.
 
-The rule here: when nothing is ready, time jumps to the next timer; when there is no timer either, nothing can ever happen
-again, and that is an error.
+The rule here: when nothing is ready, time jumps to the next timer; when there is no timer either, nothing can ever
+happen again, and that is an error.
 """
 
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context, ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Result = TypeVar("Result")
 
@@ -47,7 +47,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
-        self.set_task_factory(_remember)
+        self.set_task_factory(cast("Any", _remember))
 
     def time(self) -> float:
         return self._jumping.now

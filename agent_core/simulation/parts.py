@@ -1,7 +1,7 @@
-"""The ports of the simulated world, faulty on purpose: a journal that is slow, a model that fails, tools whose process dies.
+"""The ports of the simulated world, faulty on purpose: a slow journal, a failing model, tools whose process dies.
 
-The rule here: a part belongs to the world, not to the process that calls it. It goes on when its caller is killed, and what it
-has to say to a dead caller is lost.
+The rule here: a part belongs to the world, not to the process that calls it. It goes on when its caller is killed, and
+what it has to say to a dead caller is lost.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class SimulatedJournal:
         await self._travel()
         outcomes = await self._store.append(appends)
         await self._travel()
-        return [outcome for outcome in outcomes]  # type: ignore[misc]
+        return list(outcomes)  # type: ignore[misc]
 
     async def read(self, session_id: SessionId, after: int = 0) -> Sequence[Record]:
         await self._travel()

@@ -1,7 +1,7 @@
 """What must hold: the rules of the system as checks over what the world has seen.
 
-The rule here: a check looks at evidence gathered outside of the code under test (the journal's rows, the requests that the
-model got, the tools' own ledger, what readers were shown, what callers were answered), never at its good word.
+The rule here: a check looks at evidence gathered outside of the code under test (the journal's rows, the requests that
+the model got, the tools' own ledger, what readers were shown, what callers were answered), never at its good word.
 """
 
 from collections import Counter
@@ -53,7 +53,7 @@ def check_shown(name: str, events: Sequence[Event], records: Sequence[Record]) -
 
 
 def check_journal(session_id: SessionId, records: Sequence[Record]) -> None:
-    """Rules 1 and 3 in the log: epochs never go back, calls and results pair, each turn ends once and is silent after."""
+    """Rules 1 and 3 in the log: epochs never go back, calls and results pair, a turn is silent after its end."""
     if [record.seq for record in records] != list(range(1, len(records) + 1)):
         raise RuleBroken(f"rule 1: {session_id} has a gap or a repeat in its log")
     if [record.epoch for record in records] != sorted(record.epoch for record in records):

@@ -1,7 +1,7 @@
 """The world: processes that host sessions, a placement that moves them when a process dies, and the faulty parts.
 
-The rule here: there may be two owners of a session (a replaced process that was not dead at all goes on writing), and the
-journal alone decides which of them counts.
+The rule here: there may be two owners of a session (a replaced process that was not dead at all goes on writing), and
+the journal alone decides which of them counts.
 """
 
 import asyncio

@@ -6,7 +6,7 @@ import pytest
 
 from agent_core import calls, conversation, outbox, session, stream, turn
 from agent_core.accumulator import Accumulator
-from agent_core.entries import Accepted
+from agent_core.entries import Accepted, Steered
 from agent_core.journals import memory
 from agent_core.ports import Append, Record
 from agent_core.simulation.loop import Deadlock
@@ -87,7 +87,7 @@ def _ignores_interrupts(patch: pytest.MonkeyPatch) -> None:
 def _drops_messages_that_wait_for_the_next_step(patch: pytest.MonkeyPatch) -> None:
     steer = conversation.Conversation._steer
 
-    def dropping(self: conversation.Conversation, entry: object, record: object) -> None:
+    def dropping(self: conversation.Conversation, entry: Steered, record: Record) -> None:
         self.queue.clear()
         steer(self, entry, record)
 
@@ -123,5 +123,9 @@ def _releases_what_waits_behind_a_refused_append(patch: pytest.MonkeyPatch) -> N
 def test_code_that_is_broken_on_purpose_is_noticed(sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch) -> None:
     sabotage(monkeypatch)
     with pytest.raises((RuleBroken, Deadlock, AssertionError)):
-        for seed in range(1, 400):
-            play(seed)
+        _play_all(range(1, 400))
+
+
+def _play_all(seeds: range) -> None:
+    for seed in seeds:
+        play(seed)

@@ -1,0 +1,87 @@
+"""The log of a session: one line a step, with its session and turn, through the logger `rayconteur.session`.
+
+The rule here: nothing that was said is ever logged, and neither are inputs, results or the texts of errors, which may
+repeat them; only ids, names, kinds and counts. Steps are INFO; what the session's caller cannot see is WARNING or
+worse. A record bears `session_id` and `turn_id` too, for handlers that want them apart.
+"""
+
+import logging
+
+from agent_core.content import ToolUseBlock
+from agent_core.entries import (
+    Accepted,
+    Compacted,
+    Complete,
+    Configured,
+    Entry,
+    Error,
+    ToolBatch,
+    ToolSettled,
+    TurnEnded,
+)
+from agent_core.errors import RayconteurError
+from agent_core.messages import SessionId, TurnId
+from agent_core.ports import ModelRequest
+
+log = logging.getLogger("rayconteur.session")
+
+
+class SessionLog:
+    """Writes the lines of one session. Costs next to nothing while the level is off."""
+
+    __slots__ = ("_session_id",)
+
+    def __init__(self, session_id: SessionId) -> None:
+        self._session_id = session_id
+
+    def fact(self, entry: Entry) -> None:
+        """Something has happened and is durable."""
+        if log.isEnabledFor(logging.INFO):
+            said = " ".join(filter(None, (entry.kind, _details(entry))))
+            self._line(logging.INFO, getattr(entry, "turn_id", None), said)
+
+    def asked(self, request: ModelRequest) -> None:
+        """The model is asked."""
+        if log.isEnabledFor(logging.INFO):
+            said = (
+                f"model_called model={request.config.model} messages={len(request.messages)} tokens~{request.estimate}"
+            )
+            self._line(logging.INFO, request.turn_id, said)
+
+    def lost(self, error: RayconteurError, turn_id: TurnId | None) -> None:
+        """Another owner has the session, or the journal failed."""
+        self._line(logging.WARNING, turn_id, f"lost {type(error).__name__} kind={error.kind}")
+
+    def broken(self, part: str, error: Exception, turn_id: TurnId | None) -> None:
+        """A part broke its contract. What the error says may be content, so only DEBUG shows it, with its place."""
+        said = f"broken {part}: {type(error).__name__} (log level DEBUG shows more)"
+        self._line(logging.ERROR, turn_id, said)
+        log.debug("session %s: %s", self._session_id, part, exc_info=error)
+
+    def _line(self, level: int, turn_id: TurnId | None, said: str) -> None:
+        extra = {"session_id": self._session_id, "turn_id": turn_id}
+        log.log(level, "session=%s turn=%s %s", self._session_id, turn_id or "-", said, extra=extra)
+
+
+def _details(entry: Entry) -> str:
+    match entry:
+        case Accepted():
+            return f"payload={entry.payload.kind} when={entry.when}"
+        case Complete():
+            calls = sum(isinstance(block, ToolUseBlock) for block in entry.message.content)
+            usage = entry.message.usage
+            return f"stop={entry.stop_reason} calls={calls} input={usage.input_tokens} output={usage.output_tokens}"
+        case ToolBatch():
+            return f"calls={len(entry.calls)}"
+        case ToolSettled():
+            return f"call={entry.result.tool_use_id} outcome={entry.outcome} seconds={entry.seconds:.3f}"
+        case Error():
+            return f"boundary={entry.error.boundary} kind={entry.error.kind} status={entry.error.status}"
+        case TurnEnded():
+            return f"outcome={entry.outcome} discarded={entry.discarded}"
+        case Compacted():
+            return f"strategy={entry.strategy} tokens_before={entry.tokens_before} tokens_after={entry.tokens_after}"
+        case Configured():
+            return f"fields={','.join(entry.changes.fields) or '-'} tools={entry.changes.tools is not None}"
+        case _:
+            return ""
