@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -33,6 +33,9 @@ from agent_core.providers.dispatch import build_model
 from agent_core.session import Ports
 from agent_core.status import SessionStatus
 
+if TYPE_CHECKING:
+    from actors.local_model import LocalModelHandle
+
 log = logging.getLogger("rayconteur.actor")
 
 
@@ -44,6 +47,7 @@ class SessionActor:
         self._channels: dict[str, Channel] = {}
         self._host: SessionHost | None = None
         self._tools: ToolDispatcher | None = None
+        self._local_model: "LocalModelHandle | None" = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -77,9 +81,12 @@ class SessionActor:
         return self._host
 
     async def _local_url(self) -> str:
-        from actors.local_model import LocalModelHandle
+        from actors.local_model import LocalModelHandle  # noqa: PLC0415 - only who asks for it pays its import
 
-        return await LocalModelHandle(LOCAL_MODEL_NAME, self._settings.namespace).base_url()
+        if self._local_model is None:
+            settings = self._settings
+            self._local_model = LocalModelHandle(LOCAL_MODEL_NAME, settings.namespace, tethered=settings.tethered)
+        return await self._local_model.base_url()
 
     def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)

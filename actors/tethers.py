@@ -1,11 +1,10 @@
 """Tethers: actors that outlive nobody. An actor of a runtime ends when the program that started the runtime has.
 
-The rule here: actors are made detached, so that the death of the router that made them harms nobody; what ends them is a
-call to the router that fails, and no router being found again, as it is when the program that owned it has ended.
+The rule here: actors are made detached, so that the death of the router that made them harms nobody; what ends them is
+a call to the router that fails, and no router being found again, as it is when the program that owned it has ended.
 """
 
 import asyncio
-import os
 
 import ray
 from ray.exceptions import RayActorError
@@ -17,7 +16,7 @@ _MISSES = 5
 
 
 async def hold_on(settings: RuntimeSettings) -> None:
-    """Return never: end this process once the runtime's first router is gone for good."""
+    """Return never: end this actor once the runtime's first router is gone for good."""
     misses = 0
     while misses < _MISSES:
         try:
@@ -29,4 +28,5 @@ async def hold_on(settings: RuntimeSettings) -> None:
         except RayActorError:
             pass
         await asyncio.sleep(_PAUSE)
-    os._exit(0)
+    # Ending the process would only have Ray start the actor again.
+    ray.kill(ray.get_runtime_context().current_actor, no_restart=True)

@@ -72,7 +72,7 @@ class ToolExecutorActor:
     async def run(self, client: str, calls: bytes | Sequence[ToolInvocation]) -> None:
         """Start calls, given as a list or as the pickle of one. A key that is known does not run again."""
         self._start()
-        self._host.run(client, pickle.loads(calls) if isinstance(calls, bytes) else calls)  # noqa: S301 - our own client
+        self._host.run(client, pickle.loads(calls) if isinstance(calls, bytes) else calls)  # noqa: S301 - our own
 
     async def cancel(self, client: str, keys: Sequence[str]) -> None:  # noqa: ARG002 - every method names its client
         """Stop calls; nothing is reported for them any more."""

@@ -41,7 +41,7 @@ def check_results(conversation: Conversation, payload: ToolResults) -> None:
             )
         if batch and result.tool_use_id not in waiting and any(call.id == result.tool_use_id for call in batch.calls):
             raise ToolError(
-                f"The call '{result.tool_use_id}' is run by an executor; only external tools are answered from outside.",
+                f"The call '{result.tool_use_id}' is run by an executor; only external tools are answered outside.",
                 "not_external",
             )
 

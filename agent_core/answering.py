@@ -100,7 +100,7 @@ class Answering:
         self._accumulator = Accumulator(conversation.config.provider)
         self._started_at = self._recorder.now
         request = ModelRequest(
-            config=conversation.config,
+            config=self._config_of_step(),
             messages=tuple(conversation.view.shown),
             session_id=conversation.session_id,
             turn_id=self._turn().turn_id,
@@ -110,6 +110,13 @@ class Answering:
             estimate=conversation.context_used,
         )
         self._recorder.do(out.CallModel(self._call, request))
+
+    def _config_of_step(self) -> SessionConfig:
+        """The configuration; a forced tool is forced at the turn's first step only, or the turn could never end."""
+        config = self._conversation.config
+        if self._turn().steps and config.tool_choice not in (None, "auto", "none"):
+            return config.model_copy(update={"tool_choice": None})
+        return config
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ The rule here: the same sessions with the same promises as on a cluster, only th
 data directory they are there again the next time.
 """
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -47,6 +48,7 @@ class LocalRuntime:
         self._journal: BlobJournal = MemoryJournal()
         self._host: SessionHost | None = None
         self._local_model: LocalModelServer | None = None
+        self._starting = asyncio.Lock()
 
     @property
     def description(self) -> str:
@@ -111,6 +113,7 @@ class LocalRuntime:
         return self._host
 
     async def _local_url(self) -> str:
-        if self._local_model is None:
-            self._local_model = await self._stack.enter_async_context(LocalModelServer())
-        return self._local_model.url
+        async with self._starting:
+            if self._local_model is None:
+                self._local_model = await self._stack.enter_async_context(LocalModelServer())
+        return await self._local_model.ready()

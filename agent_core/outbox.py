@@ -97,8 +97,3 @@ class Outbox:
     def _release(self, durable: int) -> None:
         while self._actions and self._actions[0][0] <= durable:
             self._actions.popleft()[1]()
-
-
-def _resolve(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

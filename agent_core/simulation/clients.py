@@ -58,7 +58,11 @@ class User:
         self._sent += 1
         key = f"{self._name}-{self._sent}"
         when: When = self._random.choice(get_args(When))
-        turn_id = await self._ask(lambda session: session.submit(f"Message {key}.", when=when, key=key))
+
+        async def submit(session: LocalSession) -> TurnId:
+            return await session.submit(f"Message {key}.", when=when, key=key)
+
+        turn_id = await self._ask(submit)
         if turn_id is not None:
             self._world.evidence.accepted.append((self._id, key, turn_id))
 
