@@ -94,7 +94,7 @@ class User:
     async def _quietly(self, action: Callable[[LocalSession], Awaitable[object]]) -> None:
         await self._ask(action, once=True)
 
-    async def _ask(self, action: Callable[[LocalSession], Awaitable[object]], *, once: bool = False) -> "object | None":
+    async def _ask(self, action: Callable[[LocalSession], Awaitable[Answer]], *, once: bool = False) -> Answer | None:
         for _ in range(1 if once else _PATIENCE):
             try:
                 process, session = await self._world.session(self._id)
