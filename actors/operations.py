@@ -58,10 +58,10 @@ async def _submit(context: Context, session_id: SessionId, payload: bytes, when:
 async def _send(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
     shell = await context.host.open(session_id)
     given = inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key)
-    known = key in shell.conversation.keys
+    repeats = shell.is_repeat(given)
     turn_id = await shell.accept(given)
     reader = Reader(context.channel, context.number, shell, turn_id)
-    if known:
+    if repeats:
         reader.resume(Cursor(), lambda seq: context.host.ports.journal.read(session_id, seq))
     else:
         reader.follow()

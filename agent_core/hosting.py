@@ -39,15 +39,19 @@ class SessionHost:
         SessionError if there is no such session and `opened` is None, ConfigError if its model has no known window,
         PlacementError if the host is full.
         """
-        shell = self._shells.get(session_id)
-        if shell is not None and shell.lost is None and not (reopen and shell.is_shutdown):
-            return shell
-        task = self._opening.get(session_id)
-        if task is None:
-            task = asyncio.get_running_loop().create_task(self._activate(session_id, opened, inputs.Recover(reopen)))
-            self._opening[session_id] = task
-            task.add_done_callback(lambda _: self._opening.pop(session_id, None))
-        return await asyncio.shield(task)
+        while True:
+            shell = self._shells.get(session_id)
+            if shell is not None and shell.lost is None and not (reopen and shell.is_shutdown):
+                return shell
+            task = self._opening.get(session_id)
+            if task is None:
+                recover = inputs.Recover(reopen)
+                task = asyncio.get_running_loop().create_task(self._activate(session_id, opened, recover))
+                self._opening[session_id] = task
+                task.add_done_callback(lambda _: self._opening.pop(session_id, None))
+                return await asyncio.shield(task)
+            # Somebody else opens it, and may want less (only to read, or nothing new): look again when that is done.
+            await asyncio.wait([task])
 
     async def _activate(self, session_id: SessionId, opened: Opened | None, recover: inputs.Recover) -> Shell:
         self._check(session_id, opened)
@@ -56,15 +60,19 @@ class SessionHost:
             raise SessionError(f"There is no session '{session_id}'. Give a model to make it.", "unknown_session")
         claim = await journal.claim(session_id, self.ports.owner)
         shell = Shell(claim, self.ports, self._forget)
-        self._shells[session_id] = shell
         if claim.records:
             await shell.perform(recover)
         elif opened is not None:
             await shell.perform(inputs.Open(opened))
+        if shell.lost is not None:
+            raise shell.lost
+        self._shells[session_id] = shell
         return shell
 
     def _check(self, session_id: SessionId, opened: Opened | None) -> None:
-        if len(self._shells) >= self._capacity and session_id not in self._shells:
+        # The session itself is among those that are being opened.
+        taken = len(self._shells) + len(self._opening) - 1
+        if taken >= self._capacity and session_id not in self._shells:
             raise PlacementError(
                 f"This actor hosts {len(self._shells)} sessions, as many as it may. Shut some down, or set"
                 " sessions_per_actor or session_actors higher.",

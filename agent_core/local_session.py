@@ -44,9 +44,10 @@ class LocalSession:
     async def send(
         self, message: Input, *, when: When = "after", key: str | None = None
     ) -> AsyncIterator[FromLLMPayload]:
-        subscription = self._subscribe(None)
+        given = inputs.Submit(payload_of(message), when, key)
+        subscription = self._subscribe(Cursor() if self._shell.is_repeat(given) else None)
         try:
-            turn_id = await self.submit(message, when=when, key=key)
+            turn_id = await self._shell.submit(given)
             async for event in subscription:
                 payload = event.payload
                 if getattr(payload, "turn_id", None) == turn_id:
@@ -55,6 +56,7 @@ class LocalSession:
                         return
         finally:
             subscription.close()
+        raise self._shell.ended_early()
 
     async def submit(self, message: Input, *, when: When = "after", key: str | None = None) -> TurnId:
         return await self._shell.submit(inputs.Submit(payload_of(message), when, key))
@@ -63,7 +65,10 @@ class LocalSession:
         turn_id = await self.submit(message, when=when, key=key)
         return answer_of(await self._shell.result(turn_id))
 
-    async def events(self, after: Cursor | None = None) -> AsyncIterator[Event]:
+    def events(self, after: Cursor | None = None) -> AsyncIterator[Event]:
+        return self._events(self._shell.stream.cursor if after is None else after)
+
+    async def _events(self, after: Cursor) -> AsyncIterator[Event]:
         subscription = self._subscribe(after)
         try:
             async for event in subscription:

@@ -5,7 +5,6 @@ tool calls) waits in the outbox until the entries before it are in the journal; 
 """
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import aclosing
@@ -17,18 +16,18 @@ from agent_core import inputs
 from agent_core.config import SessionConfig
 from agent_core.conversation import Conversation
 from agent_core.entries import Entry, TurnEnded
-from agent_core.errors import ProviderError, RayconteurError, SessionClosed
+from agent_core.errors import ProviderError, RayconteurError, SessionClosed, SessionError
 from agent_core.messages import SessionId, TurnId
 from agent_core.outbox import Outbox
-from agent_core.payloads import Delta
+from agent_core.payloads import Delta, UserInput
 from agent_core.ports import Claim, Clock, Journal, Model, ModelRequest, Record, ToolExecutor, ToolReport
+from agent_core.session_log import SessionLog
 from agent_core.status import SessionStatus
 from agent_core.stream import EventStream
 from agent_core.submission import TurnResult
 from agent_core.turn import Machine
 
 MAILBOX = 32
-log = logging.getLogger("rayconteur.session")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,11 @@ class Shell:
         self._waiting_ends: dict[TurnId, list[asyncio.Future[TurnResult]]] = {}
         self._room: deque[asyncio.Future[None]] = deque()
         self._closed = asyncio.Event()
+        self._log = SessionLog(claim.session_id)
         self.lost: RayconteurError | None = None
         if conversation.closed:
             self._closed.set()
+            self.stream.closed = True
 
     @property
     def id(self) -> SessionId:
@@ -106,14 +107,30 @@ class Shell:
         while self._is_full(given):
             room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._room.append(room)
-            await room
+            try:
+                await room
+            except asyncio.CancelledError:
+                # The room that was made for this sender is the next one's.
+                self._wake_senders()
+                raise
         return self.feed(given).turn_id or TurnId("")
 
     def _is_full(self, given: inputs.Submit) -> bool:
-        conversation = self._conversation
-        waiting = len(conversation.queue) + len(conversation.steers)
-        known = given.key is not None and given.key in conversation.keys
-        return waiting >= MAILBOX and given.payload.kind == "user_message" and not known and not self.is_shutdown
+        """Whether the sender has to wait: one that interrupts or would rather be refused never does."""
+        waits = isinstance(given.payload, UserInput) and given.when in ("after", "next_step")
+        return waits and not self._has_room and not self.is_repeat(given) and not self.is_shutdown
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._conversation.queue) + len(self._conversation.steers) < MAILBOX
+
+    def is_repeat(self, given: inputs.Submit) -> bool:
+        """Whether this asks for what was done before, so that events of its turn may have passed."""
+        conversation, turn, payload = self._conversation, self._conversation.open, given.payload
+        if isinstance(payload, UserInput):
+            return given.key is not None and given.key in conversation.keys
+        turns = {conversation.turn_of_call.get(result.tool_use_id) for result in payload.results}
+        return turn is None or turn.turn_id not in turns
 
     def feed(self, given: inputs.Input) -> out.Answer:
         """Have the machine take an input and perform its commands now. Raises the machine's refusal."""
@@ -159,21 +176,32 @@ class Shell:
     def _left(self, record: Record) -> None:
         self.stream.fact(record)
         entry: Entry = record.entry
+        self._log.fact(entry)
         if isinstance(entry, TurnEnded):
             for future in self._waiting_ends.pop(entry.turn_id, ()):
                 if not future.done():
                     future.set_result(self._result(entry))
         elif entry.kind == "closed":
             self._close()
+        elif entry.kind == "reopened":
+            self._closed.clear()
+            self.stream.closed = False
 
     def _close(self) -> None:
         self._closed.set()
         self.stream.close()
-        self._fail_waiters(SessionClosed(f"Session '{self.id}' was shut down before the turn ended.", "closed"))
+        self._fail_waiters(self.ended_early())
+
+    def ended_early(self) -> RayconteurError:
+        """Why no turn ends here any more: what lost the session, or that it was shut down."""
+        return self.lost or SessionClosed(
+            f"Session '{self.id}' was shut down before the turn ended. Open it again to go on.", "closed"
+        )
 
     # --- the model --------------------------------------------------------------------------------------------------
 
     def _start_model(self, call: int, request: ModelRequest) -> None:
+        self._log.asked(request)
         self._model_task = asyncio.get_running_loop().create_task(self._run_model(call, request))
 
     async def _run_model(self, call: int, request: ModelRequest) -> None:
@@ -186,9 +214,9 @@ class Shell:
             failure = error
         except RayconteurError as error:
             failure = ProviderError(error.message, "bad_request")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the boundary to whatever model it was given
             # A model that breaks its contract must not leave the turn open for ever.
-            log.exception("session %s: the model failed unexpectedly", self.id)
+            self._log.broken("model", error, request.turn_id)
             failure = ProviderError(f"The model failed ({type(error).__name__}). See the log, then retry.", "server")
         if self.lost is None:
             self.feed(inputs.ModelFailed(call, failure))
@@ -205,13 +233,17 @@ class Shell:
     # --- waiting ----------------------------------------------------------------------------------------------------
 
     async def result(self, turn_id: TurnId) -> TurnResult:
-        """Wait for the turn's end. Raises SessionClosed if the session is shut down before."""
+        """Wait for the turn's end. Raises SessionClosed if the session is shut down before, SessionError if unknown."""
         if self.lost is not None:
             raise self.lost
-        ended = self._conversation.turns.get(turn_id)
+        if turn_id not in self._conversation.turns:
+            raise SessionError(f"There is no turn '{turn_id}'. Use the id that submit returned.", "unknown_turn")
+        ended = self._conversation.turns[turn_id]
         if ended is not None:
             await self._outbox.settled()
             return self._result(ended)
+        if self._closed.is_set():
+            raise self.ended_early()
         future: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
         self._waiting_ends.setdefault(turn_id, []).append(future)
         return await future
@@ -225,11 +257,13 @@ class Shell:
         )
 
     async def wait_closed(self) -> None:
-        """Wait until the session is shut down or lost."""
+        """Wait until the session is shut down. Raises what lost it before."""
         await self._closed.wait()
+        if self.lost is not None:
+            raise self.lost
 
     def _wake_senders(self) -> None:
-        while self._room and len(self._conversation.queue) + len(self._conversation.steers) < MAILBOX:
+        while self._room and self._has_room:
             room = self._room.popleft()
             if not room.done():
                 room.set_result(None)
@@ -265,6 +299,7 @@ class Shell:
         if self.lost is not None:
             return
         self.lost = error
+        self._outbox.close(error)
         self._cancel_model()
         turn = self._conversation.open
         if turn is not None and turn.batch is not None:
@@ -274,7 +309,7 @@ class Shell:
         self._fail_waiters(error)
 
     def _lose(self, error: RayconteurError) -> None:
-        log.warning("session %s: lost: %s", self.id, error)
+        self._log.lost(error, self._conversation.open.turn_id if self._conversation.open else None)
         self.drop(error)
         self._on_lost(self)
 

@@ -37,7 +37,7 @@ from agent_core.entries import (
     TurnRetried,
     TurnStarted,
 )
-from agent_core.errors import RayconteurError, SessionClosed
+from agent_core.errors import ConfigError, RayconteurError, SessionClosed
 from agent_core.messages import TurnId
 from agent_core.payloads import InterruptMode, SessionState, ToolResults, UserInput
 from agent_core.recorder import Recorder
@@ -54,7 +54,10 @@ class Machine:
         self._stopping = False
 
     def handle(self, given: inputs.Input, now: float) -> list[Command]:
-        """Take one input at the time `now` (seconds since the epoch) and say what is to be done."""
+        """Take one input at the time `now` (seconds since the epoch) and say what is to be done.
+
+        Whatever asks the model is refused while its window is not known, before anything is recorded.
+        """
         self._recorder.now = now
         try:
             self._dispatch(given)
@@ -77,8 +80,11 @@ class Machine:
 
     @property
     def context_limit(self) -> int:
-        """The model's window in tokens, as far as is known."""
-        return self._answering.context_limit
+        """The model's window in tokens, as far as is known; 0 if nothing is known."""
+        try:
+            return self._answering.context_limit
+        except ConfigError:
+            return 0
 
     def _dispatch(self, given: inputs.Input) -> None:
         match given:
@@ -116,6 +122,7 @@ class Machine:
         if submit.key is not None and (known := conversation.keys.get(submit.key)) is not None:
             return self._recorder.do(out.Answer(known))
         self._check_not_stopping()
+        self._limit_of(conversation.config)
         match submit.payload:
             case UserInput():
                 turn_id = self._accept(submit, submit.payload)
@@ -170,6 +177,7 @@ class Machine:
 
     def _retry(self) -> None:
         self._check_not_stopping()
+        self._limit_of(self.conversation.config)
         turn_id = check_retry(self.conversation)
         self._recorder.record(TurnRetried(turn_id=turn_id))
         self._recorder.do(out.Answer(turn_id))
@@ -193,6 +201,8 @@ class Machine:
         self._recorder.do(out.Answer())
 
     def _recover(self, given: inputs.Recover) -> None:
+        if self.conversation.open is not None:
+            self._limit_of(self.conversation.config)
         if self.conversation.closed and given.reopen:
             self._recorder.record(Reopened())
         if not self.conversation.closed and self.conversation.open is not None:

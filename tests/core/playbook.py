@@ -34,7 +34,7 @@ from agent_core.entries import (
     TurnRetried,
     TurnStarted,
 )
-from agent_core.errors import ProviderError, ProviderErrorKind
+from agent_core.errors import ConfigError, ProviderError, ProviderErrorKind
 from agent_core.messages import AssistantMessage, Message, SessionId, StopReason, TurnId, Usage, UserMessage
 from agent_core.payloads import Delta, ToolResults, UserInput, When
 from agent_core.ports import (
@@ -160,13 +160,23 @@ class Playbook:
         self.records: list[Record] = []
         self.requests: list[ModelRequest] = []
         self._call = 0
+        self._forgotten: set[str] = set()
         self._start(Conversation(SESSION), epoch=1)
         given = {"model": "local/fake", "compaction": None, "max_tokens": 1_000, **config}
         self.given(inputs.Open(Opened(config=SessionConfig(**given), tools=tools)))
 
     def _start(self, conversation: Conversation, epoch: int) -> None:
         self.epoch = epoch
-        self.machine = Machine(conversation, epoch, lambda config: config.context_limit or self._limit)
+        self.machine = Machine(conversation, epoch, self._limit_of)
+
+    def _limit_of(self, config: SessionConfig) -> int:
+        if config.context_limit is None and config.model in self._forgotten:
+            raise ConfigError("context_limit: the window is not known. Set it.")
+        return config.context_limit or self._limit
+
+    def forgets(self, model: str) -> None:
+        """The window of `model` is no longer known."""
+        self._forgotten.add(model)
 
     @property
     def conversation(self) -> Conversation:

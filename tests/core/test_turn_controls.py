@@ -69,6 +69,26 @@ def test_a_call_of_a_tool_that_was_taken_away_meanwhile_is_answered() -> None:
     )
 
 
+def test_a_model_whose_window_is_no_longer_known_is_not_asked_and_can_be_replaced() -> None:
+    book = Playbook()
+    book.turn("Hi.")
+    book.forgets("local/fake")
+    count = len(book.records)
+    error = book.given(user("Again.")).follows("refuse ConfigError").refusal
+    assert "context_limit" in str(error)
+    assert (book.machine.context_limit, len(book.records)) == (0, count)
+    book.crashes().follows("answer")
+    book.given(configure(context_limit=9_000)).follows("configured", "answer")
+    book.given(user("Again.")).follows("accepted u2", "answer u2", "turn_started u2", "call_model 1")
+
+
+def test_an_open_turn_of_a_model_whose_window_is_no_longer_known_is_not_taken_up() -> None:
+    book = Playbook()
+    book.given(user("Hi."))
+    book.forgets("local/fake")
+    book.crashes().follows("refuse ConfigError")
+
+
 # --- clear ----------------------------------------------------------------------------------------------------------
 
 
