@@ -1,7 +1,7 @@
 """The actors of Rayconteur, and the public door: `from actors import Runtime, tool`.
 
-The rule here: one file an actor: a plain class that is a thin shell over `agent_core`, and the typed handle that hides every
-`.remote`. Importing this package imports nothing: the names below are found when they are first asked for.
+The rule here: one file an actor: a plain class that is a thin shell over `agent_core`, and the typed handle that hides
+every `.remote`. Importing this package imports nothing: the names below are found when they are first asked for.
 """
 
 from importlib import import_module

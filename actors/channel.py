@@ -1,7 +1,7 @@
 """A session actor's side of one client: frames gathered for its stream, and its readers.
 
-The rule here: first tokens and ends leave at once, the rest on a tick; so many sessions share one Ray item. A client that
-does not renew its lease is gone, whatever Ray thinks.
+The rule here: first tokens and ends leave at once, the rest on a tick; so many sessions share one Ray item. A client
+that does not renew its lease is gone, whatever Ray thinks.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from actors.envelopes import TEXT, Frame, end_frame, event_frame, merged
 from agent_core.cursor import Cursor, Event
 from agent_core.entries import TurnEnded
 from agent_core.messages import TurnId
-from agent_core.payloads import TextChunk
+from agent_core.payloads import TextChunk, ThinkingChunk
 from agent_core.ports import Record
 from agent_core.session import Shell
 from agent_core.stream import Subscription
@@ -94,6 +94,7 @@ class Reader:
     def __init__(self, channel: Channel, number: int, shell: Shell, turn_id: TurnId | None = None) -> None:
         self._channel, self._number, self._shell, self._turn_id = channel, number, shell, turn_id
         self._catching_up: asyncio.Task[None] | None = None
+        self._shown = -1
         channel.readers[number] = self
 
     def follow(self) -> None:
@@ -121,12 +122,18 @@ class Reader:
         if self._turn_id is not None and getattr(payload, "turn_id", self._turn_id) != self._turn_id:
             return None
         ends = isinstance(payload, TurnEnded)
-        first = isinstance(payload, TextChunk) and payload.index == 0 and event.cursor.delta <= FIRST_DELTAS
-        self._channel.put(event_frame(self._number, event), urgent=ends or first)
+        self._channel.put(event_frame(self._number, event), urgent=ends or self._is_first(event))
         if ends and self._turn_id is not None:
             self._channel.put(end_frame(self._number), urgent=True)
             self.leave()
         return None
+
+    def _is_first(self, event: Event) -> bool:
+        """Whether it is the first text or thinking after a fact, which is what a person waits for."""
+        if not isinstance(event.payload, TextChunk | ThinkingChunk) or event.cursor.seq == self._shown:
+            return False
+        self._shown = event.cursor.seq
+        return True
 
     def leave(self) -> None:
         """Read no more."""
@@ -134,6 +141,3 @@ class Reader:
         self._channel.readers.pop(self._number, None)
         if self._catching_up is not None and self._catching_up is not asyncio.current_task():
             self._catching_up.cancel()
-
-
-FIRST_DELTAS = 2

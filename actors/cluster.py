@@ -51,8 +51,8 @@ class ClusterInfo:
 async def connect(address: str | None, namespace: str, *, dashboard: bool) -> ClusterInfo:
     """Join the cluster at `address`, else one that runs here, else start one.
 
-    `address` is None, `auto` (must be found), `local` (must be started) or `host:port`. Raises PlacementError if it cannot be
-    reached or refuses, ConfigError for an address of no known form.
+    `address` is None, `auto` (must be found), `local` (must be started) or `host:port`. Raises PlacementError if it
+    cannot be reached or refuses, ConfigError for an address of no known form.
     """
     if ray.is_initialized():
         return _info(started=False, ours=False)
@@ -119,8 +119,8 @@ def _connect(wanted: str, namespace: str, dashboard: bool) -> ClusterInfo:  # no
         return _start(namespace, dashboard) if wanted == "local" else _join(wanted, namespace)
     except AuthenticationError as error:
         raise PlacementError(
-            f"The cluster at {wanted} wants a token. Put it into ~/.ray/auth_token, or into RAY_AUTH_TOKEN (on the head,"
-            " `ray get-auth-token` prints it).",
+            f"The cluster at {wanted} wants a token. Put it into ~/.ray/auth_token, or into RAY_AUTH_TOKEN (on the"
+            " head, `ray get-auth-token` prints it).",
             "token",
         ) from error
     except (ConnectionError, RuntimeError, RaySystemError, ValueError, OSError) as error:
@@ -158,7 +158,7 @@ def _shipped() -> dict[str, Any] | None:
 def _be_quiet() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # What Ray's daemons report is printed on a driver's terminal whatever `log_to_driver` says; it is in their logs too.
+    # What Ray's daemons report is printed on a driver's terminal whatever `log_to_driver` says. Their logs have it too.
     worker: Any = importlib.import_module("ray._private.worker")
     worker.print_to_stdstream = lambda *_, **__: None
 

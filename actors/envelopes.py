@@ -1,7 +1,7 @@
 """What travels between a client process and a session actor: envelopes of requests one way, frames the other way.
 
-The rule here: everything is tuples, strings, numbers and bytes, so that an envelope pickles at the speed of C; payloads are
-JSON, written and read by pydantic at the two ends. Text, the most frequent frame, is not even that.
+The rule here: everything is tuples, strings, numbers and bytes, so that an envelope pickles at the speed of C; payloads
+are JSON, written and read by pydantic at the two ends. Text, the most frequent frame, is not even that.
 """
 
 from typing import Any, Final, NamedTuple

@@ -1,7 +1,7 @@
-"""A client process's side of one session actor: one Ray stream for all its readers and answers, envelopes for its requests.
+"""A client process's side of one session actor: one stream for all its readers and answers, envelopes for requests.
 
-The rule here: requests of one turn of the loop share an envelope. When the actor dies, everybody who waits hears `LinkLost`
-and decides what to do; nothing is sent twice in silence.
+The rule here: requests of one turn of the loop share an envelope. When the actor dies, everybody who waits hears
+`LinkLost` and decides what to do; nothing is sent twice in silence.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class Link:
         self._lose()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # --- requests -----------------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     async def call(self, session_id: str, operation: str, *arguments: Any) -> Any:
         """Have an operation performed and return its answer. Raises its refusal, or LinkLost."""
@@ -132,7 +132,7 @@ class Link:
         if not self.lost:
             self.actor.deliver.remote(self._client, [tuple(request) for request in requests])
 
-    # --- frames ---------------------------------------------------------------------------------------------------------------
+    # --- frames -----------------------------------------------------------------------------------------------------
 
     async def _pump(self, stream: Any) -> None:
         try:

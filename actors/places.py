@@ -1,7 +1,7 @@
 """Where the sessions of a runtime are, as its client processes see it: links to actors, kept and made again.
 
-The rule here: a session's actor is found by a pure function of its id (shared) or by asking the router (dedicated). A link is
-shared by all sessions of its actor; a lost one is made again by whoever needs it next.
+The rule here: a session's actor is found by a pure function of its id (shared) or by asking the router (dedicated). A
+link is shared by all sessions of its actor; a lost one is made again by whoever needs it next.
 """
 
 import asyncio

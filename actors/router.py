@@ -1,7 +1,7 @@
 """The router: places sessions on actors, leases tool executors, and ends what the runtime started.
 
-The rule here: what it knows can be found again from the names of actors alone, so its death costs nothing but a wait. It is
-never in the way of a token, nor of a tool call that has a lease.
+The rule here: what it knows can be found again from the names of actors alone, so its death costs nothing but a wait.
+It is never in the way of a token, nor of a tool call that has a lease.
 """
 
 import asyncio
@@ -48,10 +48,10 @@ class RouterActor:
         return self._settings
 
     async def hold(self) -> None:
-        """Return never. That this call fails, and no router is found again, tells that the runtime's program has ended."""
+        """Return never. If this call fails and no router is found again, the runtime's program has ended."""
         await asyncio.Event().wait()
 
-    # --- sessions ---------------------------------------------------------------------------------------------------------
+    # --- sessions ---------------------------------------------------------------------------------------------------
 
     async def place(self, session_id: str) -> str:
         """The name of the actor of a dedicated session, a new one if it has none. Raises PlacementError."""
@@ -119,7 +119,7 @@ class RouterActor:
         await spawn_session(name, self._settings, 1)
         return name
 
-    # --- tools ------------------------------------------------------------------------------------------------------------
+    # --- tools ------------------------------------------------------------------------------------------------------
 
     async def lease(self, resources: ToolResources, client: str) -> str:
         """The name of the executor that `client` sends calls with these resources to, once it answers."""
@@ -133,13 +133,13 @@ class RouterActor:
         return name
 
     async def _once(self, name: str, spawn: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have the actor spawned once, however many ask; a failure is forgotten, so that the next who asks tries again."""
+        """Have the actor spawned once, however many ask; a failure is forgotten: the next who asks tries again."""
         task = self._ready.get(name)
         if task is None or (task.done() and task.exception() is not None):
             task = self._ready[name] = asyncio.get_running_loop().create_task(spawn())
         await asyncio.shield(task)
 
-    # --- the end ----------------------------------------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------------------------
 
     async def stop(self) -> None:
         """End every actor of the runtime but the routers."""

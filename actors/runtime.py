@@ -1,7 +1,7 @@
-"""`Runtime`: the public door. It joins or starts a cluster, has the actors spawned, opens sessions and ends what it started.
+"""`Runtime`: the public door. It joins or starts a cluster, spawns the actors, opens sessions, ends what it started.
 
-The rule here: a runtime is a namespace. Two programs never meet unless they give the same name; what a program started ends
-with it, however it ends, unless it is detached.
+The rule here: a runtime is a namespace. Two programs never meet unless they give the same name; what a program started
+ends with it, however it ends, unless it is detached.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ _ACTOR_BYTES = 120_000_000
 class Runtime:
     """Opens sessions on a Ray cluster. Use it as an async context manager.
 
-    `address` is `host:port`, `auto`, `local`, or None: the cluster that RAY_ADDRESS names, else one that runs here, else a new
-    local one. A runtime with a `name` is met by other programs that give the same; a `detached` one lives on when the
-    program ends, until `stop`. `data_dir` holds the journal, on the machine that this program runs on.
+    `address` is `host:port`, `auto`, `local`, or None: the cluster that RAY_ADDRESS names, else one that runs here,
+    else a new local one. A runtime with a `name` is met by other programs that give the same; a `detached` one lives on
+    when the program ends, until `stop`. `data_dir` holds the journal, on the machine that this program runs on.
 
     `sessions_per_actor` is 1: every session has an actor of its own, at most `max_actors` (by default as many as memory
-    allows). More than 1: sessions share `session_actors` actors. `executors` run tools; `routers` are shards of the router.
-    `max_concurrent_requests` bounds the requests of one actor to providers. `durability` is "process" (survives the death of
-    any process) or "power" (also that of the machine).
+    allows). More than 1: sessions share `session_actors` actors. `executors` run tools; `routers` are shards of the
+    router. `max_concurrent_requests` bounds the requests of one actor to providers. `durability` is "process" (survives
+    the death of any process) or "power" (also that of the machine).
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Runtime:
         self._open: _Open | None = None
 
     async def __aenter__(self) -> Self:
-        """Raises PlacementError if there is no cluster, JournalError if the journal cannot be kept where it should be."""
+        """Raises PlacementError if there is no cluster, JournalError if the journal cannot be kept in `data_dir`."""
         async with AsyncExitStack() as stack:
             cluster = await connect(self._address, self._namespace, dashboard=self._dashboard)
             stack.callback(disconnect, cluster)
@@ -94,7 +94,7 @@ class Runtime:
         self._open = None
         await self._stack.aclose()
 
-    # --- what it is -----------------------------------------------------------------------------------------------------------
+    # --- what it is -------------------------------------------------------------------------------------------------
 
     @property
     def description(self) -> str:
@@ -120,7 +120,7 @@ class Runtime:
     def _namespace(self) -> str:
         return f"rayconteur/{self._name}"
 
-    # --- sessions -------------------------------------------------------------------------------------------------------------
+    # --- sessions ---------------------------------------------------------------------------------------------------
 
     async def session(
         self,
@@ -133,8 +133,9 @@ class Runtime:
     ) -> SessionHandle:
         """Open a session: a new one with the `fields` of SessionConfig, or the one that `id` names.
 
-        An existing session keeps its settings but for those that are given. Raises ConfigError for wrong settings, ToolError
-        for a wrong tool, SessionError if it does not exist and no model is given, PlacementError, JournalError.
+        An existing session keeps its settings but for those that are given. Raises ConfigError for wrong settings,
+        ToolError for a wrong tool, SessionError if it does not exist and no model is given, PlacementError,
+        JournalError.
         """
         state = self._opened()
         session_id = new_session_id() if id is None else check_session_id(id)
@@ -212,7 +213,7 @@ class _Open:
 
 
 async def _start_routers(settings: RuntimeSettings) -> list[Any]:
-    """The shards, ours or those that are there. Ours are not detached: they end with this program, and with them the rest."""
+    """The shards, ours or those that are there. Ours are not detached: with this program they end, and all the rest."""
     lifetime = "non_detached" if settings.tethered else "detached"
     shards = [
         ROUTER.options(

@@ -18,11 +18,11 @@ from actors.journal import JournalHandle
 from actors.operations import OPERATIONS, Context
 from actors.settings import JOURNAL_NAME, LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on
-from agent_core.garbage import settle_garbage
 from actors.tool_dispatch import ToolDispatcher
 from agent_core import inputs
 from agent_core.clock import SystemClock
 from agent_core.errors import RayconteurError, SessionError
+from agent_core.garbage import settle_garbage
 from agent_core.hosting import SessionHost
 from agent_core.messages import SessionId
 from agent_core.models import context_limit

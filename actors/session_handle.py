@@ -1,7 +1,7 @@
 """`SessionHandle`: the `Session` protocol over a session on the cluster.
 
-The rule here: what the caller asked for happens once, whatever dies meanwhile. Every message bears an idempotency key, so
-that it can be sent again; a stream of events goes on from its cursor.
+The rule here: what the caller asked for happens once, whatever dies meanwhile. Every message bears an idempotency key,
+so that it can be sent again; a stream of events goes on from its cursor.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class SessionHandle:
     def is_shutdown(self) -> bool:
         return self._shutdown
 
-    # --- messages and events ------------------------------------------------------------------------------------------------
+    # --- messages and events ----------------------------------------------------------------------------------------
 
     async def send(
         self, message: Input, *, when: When = "after", key: str | None = None
@@ -122,7 +122,7 @@ class SessionHandle:
     async def retry(self) -> TurnId:
         return TurnId(await self.call("retry"))
 
-    # --- what is known ------------------------------------------------------------------------------------------------------
+    # --- what is known ----------------------------------------------------------------------------------------------
 
     async def status(self) -> SessionStatus:
         link = await self._link()
@@ -148,7 +148,7 @@ class SessionHandle:
         config, tools = await self.call("settings")
         return SessionConfig.model_validate_json(config), TOOLS.validate_json(tools)
 
-    # --- what can be changed ------------------------------------------------------------------------------------------------
+    # --- what can be changed ----------------------------------------------------------------------------------------
 
     async def set_system_prompt(self, prompt: str) -> None:
         await self.configure(Settings(fields={"system_prompt": prompt}))
@@ -183,7 +183,7 @@ class SessionHandle:
         await self.call("shutdown", graceful, deadline=None)
         await self._place.release(self._id)
 
-    # --- the way ------------------------------------------------------------------------------------------------------------
+    # --- the way ----------------------------------------------------------------------------------------------------
 
     async def call(self, operation: str, *arguments: Any, deadline: float | None = DEADLINE) -> Any:
         """Have the session's actor perform an operation, again by its successor if it dies. Raises PlacementError."""
@@ -197,8 +197,8 @@ class SessionHandle:
                         await asyncio.sleep(_PAUSE)
         except TimeoutError:
             raise PlacementError(
-                f"Session '{self._id}' did not answer within {deadline:g} seconds. See whether its actor and the journal"
-                " are alive in the Ray dashboard."
+                f"Session '{self._id}' did not answer within {deadline:g} seconds. See whether its actor and the"
+                " journal are alive in the Ray dashboard."
             ) from None
 
     async def _link(self) -> Link:

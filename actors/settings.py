@@ -13,9 +13,9 @@ LOCAL_MODEL_NAME = "local-model"
 class RuntimeSettings:
     """What every actor of a runtime is told.
 
-    `journal_path` is a file on the journal's node. `sessions_per_actor` bounds the sessions of a shared actor, of which there
-    are `session_actors`; `max_actors` bounds the actors that are dedicated to one session. `tethered` actors end with the
-    program that started the runtime.
+    `journal_path` is a file on the journal's node. `sessions_per_actor` bounds the sessions of a shared actor, of which
+    there are `session_actors`; `max_actors` bounds the actors that are dedicated to one session. `tethered` actors end
+    with the program that started the runtime.
     """
 
     namespace: str

@@ -1,7 +1,7 @@
 """How actors of a runtime come to be, and how they are found by name.
 
-The rule here: every actor has a name in the runtime's namespace, is made once however many ask, and is detached: what ends it
-is its tether (`tethers.py`) or `stop`, never the death of the one who made it.
+The rule here: every actor has a name in the runtime's namespace, is made once however many ask, and is detached: what
+ends it is its tether (`tethers.py`) or `stop`, never the death of the one who made it.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The `ToolExecutor` port of a session actor: calls go straight to leased executors, in envelopes, reports come back one way.
+"""The `ToolExecutor` port of a session actor: calls go to leased executors in envelopes, reports come back one way.
 
-The rule here: exactly one report a call, whatever dies. A call that was with an executor when it died is sent again only if
-its tool is idempotent; otherwise its outcome is unknown, and the model is told so.
+The rule here: exactly one report a call, whatever dies. A call that was with an executor when it died is sent again
+only if its tool is idempotent; otherwise its outcome is unknown, and the model is told so.
 """
 
 import asyncio

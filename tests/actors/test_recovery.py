@@ -1,4 +1,4 @@
-"""kill -9 of every process of a runtime while a turn is open: the conversation goes on right, and nothing accepted is lost."""
+"""kill -9 of every process of a runtime while a turn is open: the conversation goes on right, nothing is lost."""
 
 import asyncio
 import os
@@ -158,7 +158,8 @@ async def test_actors_end_when_the_program_that_made_them_is_killed(server: Scri
         "from actors import Runtime\n"
         "async def main():\n"
         f"    async with Runtime('auto', data_dir={str(tmp_path)!r}, sessions_per_actor=9, session_actors=1) as rt:\n"
-        f"        s = await rt.session(model='anthropic/x', context_limit=9999, base_url={server.url!r}, api_key='env:HOME')\n"
+        f"        fields = dict(context_limit=9999, base_url={server.url!r}, api_key='env:HOME')\n"
+        "        s = await rt.session(model='anthropic/x', **fields)\n"
         "        print(await s.ask('hi'), await rt.process_of('sessions/0'), flush=True)\n"
         "        await asyncio.sleep(100)\n"
         "asyncio.run(main())\n"
