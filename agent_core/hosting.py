@@ -45,6 +45,7 @@ class SessionHost:
                 return shell
             task = self._opening.get(session_id)
             if task is None:
+                self._check(session_id, opened)
                 recover = inputs.Recover(reopen)
                 task = asyncio.get_running_loop().create_task(self._activate(session_id, opened, recover))
                 self._opening[session_id] = task
@@ -54,7 +55,6 @@ class SessionHost:
             await asyncio.wait([task])
 
     async def _activate(self, session_id: SessionId, opened: Opened | None, recover: inputs.Recover) -> Shell:
-        self._check(session_id, opened)
         journal = self.ports.journal
         if opened is None and not await journal.exists(session_id):
             raise SessionError(f"There is no session '{session_id}'. Give a model to make it.", "unknown_session")
@@ -70,11 +70,10 @@ class SessionHost:
         return shell
 
     def _check(self, session_id: SessionId, opened: Opened | None) -> None:
-        # The session itself is among those that are being opened.
-        taken = len(self._shells) + len(self._opening) - 1
+        taken = len(self._shells) + len(self._opening)
         if taken >= self._capacity and session_id not in self._shells:
             raise PlacementError(
-                f"This actor hosts {len(self._shells)} sessions, as many as it may. Shut some down, or set"
+                f"This actor hosts {taken} sessions, as many as it may. Shut some down, or set"
                 " sessions_per_actor or session_actors higher.",
                 "full",
             )

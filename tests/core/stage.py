@@ -1,0 +1,96 @@
+"""A `Stage` is everything that sessions of one test need: fake model and tools, a journal that can be held, and hosts.
+
+The rule here: nothing waits for time. A test holds a part back by its gate and lets it go again.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from agent_core.config import SessionConfig
+from agent_core.entries import Entry, Opened
+from agent_core.hosting import SessionHost
+from agent_core.journals.memory import MemoryJournal
+from agent_core.local_session import LocalSession
+from agent_core.messages import SessionId
+from agent_core.ports import Append, JournalOutcome, ModelRequest
+from agent_core.session import Ports, Shell
+from agent_core.testing import FakeModel, FakeTools, ManualClock, Says
+from agent_core.tools.definition import ToolDefinition
+from tests.core.playbook import LIMIT, SESSION
+
+Answer = Says | Callable[[ModelRequest], Says]
+
+
+class HeldJournal(MemoryJournal):
+    """A journal whose appends wait for `gate`, and fail with `failure` if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: 0.0)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+        self.appends: list[Sequence[Append]] = []
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[JournalOutcome]:
+        self.appends.append(appends)
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        return await super().append(appends)
+
+
+class Stage:
+    """Sessions on the fake model `local/fake`, which gives `answers`; `functions` are the tools' code."""
+
+    def __init__(
+        self, *answers: Answer, functions: dict[str, Callable[[dict[str, Any]], str]] | None = None, held: bool = False
+    ) -> None:
+        self.model = FakeModel(answers)
+        self.tools = FakeTools(functions, held=held)
+        self.journal = HeldJournal()
+        self.clock = ManualClock()
+        self.host = self.another_host()
+
+    def another_host(self, owner: str = "local", capacity: int = 100) -> SessionHost:
+        """Another process: it has the same journal, model and tools."""
+        ports = Ports(self.model, self.tools, self.journal, self.clock, lambda c: c.context_limit or LIMIT, owner)
+        return SessionHost(ports, capacity)
+
+    async def session(
+        self, id: str = SESSION, *tools: ToolDefinition, host: SessionHost | None = None, **config: Any
+    ) -> LocalSession:
+        """Open a session here, or on another host."""
+        host = host or self.host
+        fields = {"model": "local/fake", "compaction": None, **config}
+        opened = Opened(config=SessionConfig(**fields), tools=tools)
+        return LocalSession(await host.open(SessionId(id), opened, reopen=True), host)
+
+    def shell(self, id: str = SESSION) -> Shell:
+        """The live shell of a session."""
+        shell = self.host.find(SessionId(id))
+        assert shell is not None
+        return shell
+
+    async def entries(self, id: str = SESSION) -> list[Entry]:
+        """What is durable."""
+        return [record.entry for record in await self.journal.read(SessionId(id))]
+
+    async def kinds(self, id: str = SESSION) -> list[str]:
+        """The kinds of what is durable."""
+        return [entry.kind for entry in await self.entries(id)]
+
+
+async def until(claim: Callable[[], object]) -> None:
+    """Let everybody else run until the claim holds."""
+    for _ in range(1_000):
+        if claim():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to that")
+
+
+async def quiet(turns: int = 50) -> None:
+    """Let everybody else run as far as they can."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

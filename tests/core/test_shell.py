@@ -1,0 +1,429 @@
+"""A session in this process as its user has it: send, submit, ask, events, settings, status."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from agent_core.config import ThresholdCompaction
+from agent_core.content import ToolResultBlock
+from agent_core.cursor import Cursor, Event
+from agent_core.entries import FromLLMPayload, TurnEnded
+from agent_core.errors import ConfigError, PlacementError, ProviderError, SessionBusy, SessionError
+from agent_core.local_session import LocalSession
+from agent_core.messages import SessionId, StopReason, TurnId, Usage
+from agent_core.payloads import ToolResults, UserInput
+from agent_core.ports import ModelEvent, ModelRequest, ResponseStarted, TextDelta
+from agent_core.testing import Says
+from tests.core.playbook import APPROVE, LOOKUP, PAY
+from tests.core.stage import Stage, until
+
+CALL = Says(calls=[("lookup", {"q": "x"})])
+
+
+async def sent(session: LocalSession, message: str | ToolResults, **options: str) -> list[FromLLMPayload]:
+    return [payload async for payload in session.send(message, **options)]  # type: ignore[arg-type]
+
+
+def kinds(payloads: list[FromLLMPayload]) -> list[str]:
+    return [payload.kind for payload in payloads]
+
+
+def approval(call: str = "call_1_0") -> ToolResults:
+    return ToolResults(results=(ToolResultBlock(tool_use_id=call, content="granted"),))
+
+
+# --- messages -------------------------------------------------------------------------------------------------------
+
+
+async def test_s05_a_sent_message_gives_the_turns_events_in_order_and_its_end_last() -> None:
+    stage = Stage(Says("Let me see.", calls=[("lookup", {})]), Says("Done."), functions={"lookup": lambda _: "42"})
+    session = await stage.session("s", LOOKUP)
+    payloads = await sent(session, "Hi.")
+    assert kinds(payloads) == [
+        *("accepted", "turn_started", "stream_start", "text_chunk", "text_chunk", "tool_input_delta"),
+        *("tool_input_delta", "token_update", "complete", "tool_batch", "tool_settled"),
+        *("stream_start", "text_chunk", "text_chunk", "token_update", "complete", "turn_ended"),
+    ]
+    assert {getattr(payload, "turn_id", None) for payload in payloads} == {"u1"}
+
+
+async def test_s07_streaming_or_not_the_events_have_the_same_order() -> None:
+    streamed = await sent(await Stage(Says("Yes.", deltas=2)).session(streaming=True), "Hi.")
+    whole = await sent(await Stage(Says("Yes.", deltas=1)).session(streaming=False), "Hi.")
+    assert list(dict.fromkeys(kinds(streamed))) == kinds(whole)
+
+
+async def test_ask_gives_the_final_text() -> None:
+    session = await Stage(CALL, Says("It is 42."), functions={"lookup": lambda _: "42"}).session("s", LOOKUP)
+    assert await session.ask("What is it?") == "It is 42."
+
+
+async def test_ask_raises_the_providers_error() -> None:
+    session = await Stage(Says(error=ProviderError("No such key. Set one.", "authentication", 401))).session()
+    with pytest.raises(ProviderError, match="Set one") as caught:
+        await session.ask("Hi.")
+    assert (caught.value.kind, caught.value.status) == ("authentication", 401)
+
+
+@pytest.mark.parametrize(
+    ("stop", "outcome"),
+    [("max_tokens", "max_tokens"), ("refusal", "refused"), ("context_exceeded", "context_exceeded")],
+)
+async def test_s33_ask_says_why_there_is_no_answer(stop: StopReason, outcome: str) -> None:
+    session = await Stage(Says("Well", stop=stop)).session()
+    with pytest.raises(SessionError, match="has no answer") as caught:
+        await session.ask("Hi.")
+    assert caught.value.kind == outcome
+
+
+async def test_s04_a_payload_may_be_given_whole() -> None:
+    session = await Stage().session()
+    assert await session.submit(UserInput.of("Hi.", TurnId("mine"))) == "mine"
+    with pytest.raises(ConfigError, match="exists already"):
+        await session.submit(UserInput.of("Hi.", TurnId("mine")))
+
+
+async def test_s31_an_empty_message_is_refused() -> None:
+    stage = Stage()
+    session = await stage.session()
+    for attempt in (session.submit(" "), session.ask(""), sent(session, "\n")):
+        with pytest.raises(ConfigError, match="The message is empty"):
+            await attempt
+    assert stage.model.requests == []
+
+
+async def test_leaving_the_loop_does_not_stop_the_turn() -> None:
+    stage = Stage(Says("Yes."))
+    session = await stage.session()
+    async for _ in session.send("Hi."):
+        break
+    assert (await stage.shell().result(TurnId("u1"))).text == "Yes."
+
+
+async def test_s32_results_from_outside_continue_the_turn_and_its_events() -> None:
+    stage = Stage(Says(calls=[("approve", {})]), Says("Paid."))
+    session = await stage.session("s", APPROVE)
+    first = asyncio.create_task(sent(session, "Pay."))
+    await until(lambda: stage.shell().status().state == "awaiting_tools")
+    payloads = await sent(session, approval())
+    assert kinds(payloads)[0] == "tool_settled"
+    assert isinstance(payloads[-1], TurnEnded)
+    assert kinds(await first)[-1] == "turn_ended"
+
+
+async def test_s32_results_that_come_again_give_their_turn_again() -> None:
+    stage = Stage(Says(calls=[("approve", {})]), Says("Paid."), Says("Other."))
+    session = await stage.session("s", APPROVE)
+    await session.submit("Pay.")
+    await until(lambda: stage.shell().status().state == "awaiting_tools")
+    assert await session.ask(approval()) == "Paid."
+    assert await session.ask("And?") == "Other."
+    assert await session.ask(approval()) == "Paid."
+    assert kinds(await sent(session, approval()))[-1] == "turn_ended"
+
+
+async def test_the_same_key_again_gives_the_same_turn_and_its_events_again() -> None:
+    stage = Stage(Says("Yes."))
+    session = await stage.session()
+    first = await sent(session, "Hi.", key="k")
+    assert await session.ask("Hi.", key="k") == "Yes."
+    again = await sent(session, "Hi.", key="k")
+    assert [p for p in again if isinstance(p, TurnEnded)] == [first[-1]]
+    assert kinds(again) == ["accepted", "turn_started", "complete", "turn_ended"]
+    assert len(stage.model.requests) == 1
+
+
+async def test_the_same_key_at_the_same_time_runs_once() -> None:
+    stage = Stage(Says("Yes."))
+    session = await stage.session()
+    assert await asyncio.gather(*(session.ask("Hi.", key="k") for _ in range(5))) == ["Yes."] * 5
+    assert len(stage.model.requests) == 1
+
+
+# --- when -----------------------------------------------------------------------------------------------------------
+
+
+async def test_after_queues_behind_the_open_turn() -> None:
+    stage = Stage(Says("One."), Says("Two."))
+    session = await stage.session()
+    assert await asyncio.gather(session.ask("1"), session.ask("2", when="after")) == ["One.", "Two."]
+
+
+async def test_next_step_steers_the_open_turn() -> None:
+    stage = Stage(CALL, Says("Done."), functions={"lookup": lambda _: "42"}, held=True)
+    session = await stage.session("s", LOOKUP)
+    first = asyncio.create_task(session.ask("Hi."))
+    await until(lambda: stage.tools.waiting)
+    second = asyncio.create_task(session.ask("Be quick.", when="next_step"))
+    await until(lambda: stage.shell().conversation.steers)
+    stage.tools.release(stage.tools.waiting[0])
+    assert await first == await second == "Done."
+    assert [block.kind for block in stage.model.requests[-1].messages[-1].content] == ["text"]
+
+
+async def test_interrupt_replaces_the_open_turn() -> None:
+    stage = Stage(Says("Never."), Says("Yes?"))
+    stage.model.gate = asyncio.Event()
+    session = await stage.session()
+    first = asyncio.create_task(session.ask("Tell me all."))
+    await until(lambda: stage.model.requests)
+    second = asyncio.create_task(session.ask("Stop!", when="interrupt"))
+    with pytest.raises(SessionError, match="was interrupted"):
+        await first
+    stage.model.gate.set()
+    assert await second == "Yes?"
+
+
+async def test_reject_raises_while_a_turn_is_open() -> None:
+    stage = Stage()
+    stage.model.gate = asyncio.Event()
+    session = await stage.session()
+    await session.submit("Hi.", when="reject")
+    with pytest.raises(SessionBusy):
+        await session.submit("Hi.", when="reject")
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+async def first_events(session: LocalSession, count: int, after: Cursor | None = None) -> list[Event]:
+    events: list[Event] = []
+    async for event in session.events(after):
+        events.append(event)
+        if len(events) == count:
+            break
+    return events
+
+
+async def test_events_come_from_the_moment_on_in_which_they_are_asked_for() -> None:
+    session = await Stage(Says("Yes."), Says("Yes.")).session()
+    await session.ask("Before.")
+    events = session.events()
+    await session.ask("Hi.")
+    got = [await anext(events) for _ in range(4)]
+    assert [event.payload.kind for event in got] == ["accepted", "turn_started", "complete", "turn_ended"]
+    assert {getattr(event.payload, "turn_id", None) for event in got} == {"u2"}
+
+
+async def test_a_reader_goes_on_after_its_cursor_and_a_late_one_gets_finished_messages_whole() -> None:
+    session = await Stage(Says("Yes.")).session()
+    await session.ask("Hi.")
+    events = await first_events(session, 5, Cursor())
+    assert [event.payload.kind for event in events] == ["opened", "accepted", "turn_started", "complete", "turn_ended"]
+    assert await first_events(session, 2, events[2].cursor) == events[3:]
+
+
+async def test_a_late_reader_gets_what_has_come_of_the_open_answer() -> None:
+    stage = Stage(Says("Hello, world.", deltas=13))
+    stage.model.gate = asyncio.Event()
+    session = await stage.session()
+    await session.submit("Hi.")
+    stage.model.gate.set()
+    await until(lambda: len(stage.shell().stream.partial) >= 4)
+    stage.model.gate.clear()
+    text = "".join(
+        event.payload.text for event in await first_events(session, 7, Cursor()) if event.payload.kind == "text_chunk"
+    )
+    assert "Hello, world.".startswith(text)
+    assert text
+
+
+async def test_many_readers_see_the_same() -> None:
+    session = await Stage(Says("Yes.")).session()
+    readers = [asyncio.create_task(first_events(session, 8)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await session.ask("Hi.")
+    seen = await asyncio.gather(*readers)
+    assert seen[0] == seen[1] == seen[2]
+
+
+# --- what is known, what can be changed -----------------------------------------------------------------------------
+
+
+async def test_s13_a_status_is_filled() -> None:
+    usage = Usage(input_tokens=900, output_tokens=100)
+    stage = Stage(Says("Yes.", usage=usage))
+    session = await stage.session(context_limit=10_000)
+    await session.ask("Hi.")
+    status = await session.status()
+    assert (status.session_id, status.model, status.created_at) == ("s", "local/fake", stage.clock.now())
+    assert (status.state, status.turn_id, status.messages, status.queued) == ("idle", None, 2, 0)
+    assert (status.context_used, status.context_limit, status.utilization) == (1_000, 10_000, 10.0)
+    assert (status.usage.total, status.usage.request_count) == (usage, 1)
+    assert (status.epoch, status.last_seq, status.actor) == (1, 5, "local")
+
+
+async def test_s13_the_state_says_what_is_waited_for() -> None:
+    stage = Stage(CALL, Says("Done."), functions={"lookup": lambda _: "42"}, held=True)
+    session = await stage.session("s", LOOKUP)
+    states = [(await session.status()).state]
+    stage.model.gate = asyncio.Event()
+    asking = asyncio.create_task(session.ask("Hi."))
+    await until(lambda: stage.model.requests)
+    states.append((await session.status()).state)
+    stage.model.gate.set()
+    await until(lambda: stage.tools.waiting)
+    status = await session.status()
+    states.append(status.state)
+    assert status.turn_id == "u1"
+    stage.tools.release(stage.tools.waiting[0])
+    await asking
+    await session.shutdown()
+    states.append((await session.status()).state)
+    assert states == ["idle", "running", "awaiting_tools", "closed"]
+
+
+async def test_s13_a_status_can_be_read_by_another_thread() -> None:
+    stage = Stage()
+    await stage.session()
+    assert (await asyncio.to_thread(stage.shell().status)).state == "idle"
+
+
+async def test_s14_prompt_and_tokens_are_set_read_and_cleared() -> None:
+    stage = Stage()
+    session = await stage.session(system_prompt="Be kind.", max_tokens=50)
+    assert (await session.system_prompt(), await session.max_tokens()) == ("Be kind.", 50)
+    await session.set_system_prompt("Be brief.")
+    await session.set_max_tokens(60)
+    assert (await session.system_prompt(), await session.max_tokens()) == ("Be brief.", 60)
+    await session.clear_system_prompt()
+    await session.ask("Hi.")
+    assert (stage.model.requests[-1].system, stage.model.requests[-1].max_tokens) == (None, 60)
+    with pytest.raises(ConfigError, match="max_tokens"):
+        await session.set_max_tokens(0)
+
+
+async def test_s15_tools_are_a_copy_and_can_be_replaced() -> None:
+    session = await Stage().session("s", LOOKUP)
+    assert await session.tools() == (LOOKUP,)
+    await session.set_tools([PAY])
+    assert await session.tools() == (PAY,)
+    await session.clear_tools()
+    assert await session.tools() == ()
+
+
+async def test_another_model_answers_from_the_next_request_on() -> None:
+    stage = Stage()
+    session = await stage.session()
+    await session.set_model("local/other")
+    await session.ask("Hi.")
+    assert stage.model.requests[-1].config.model == "local/other"
+
+
+async def test_s23_a_cleared_session_begins_anew_and_its_history_can_still_be_read_in_full() -> None:
+    stage = Stage(Says("Yes."), Says("Yes."))
+    session = await stage.session()
+    await session.ask("Hi.")
+    await session.clear()
+    assert await session.history() == ()
+    assert len(await session.history(full=True)) == 2
+    await session.ask("Again.")
+    assert len(stage.model.requests[-1].messages) == 1
+
+
+async def test_s26_a_failed_turn_is_retried() -> None:
+    stage = Stage(Says(error=ProviderError("Overloaded. Wait.", "overloaded")), Says("Yes."))
+    session = await stage.session()
+    with pytest.raises(ProviderError):
+        await session.ask("Hi.")
+    assert await session.retry() == "u1"
+    assert (await stage.shell().result(TurnId("u1"))).text == "Yes."
+    with pytest.raises(SessionError, match="nothing to retry"):
+        await session.retry()
+
+
+async def test_s21_a_compaction_by_hand_tells_what_it_did() -> None:
+    stage = Stage(CALL, Says("Done."), functions={"lookup": lambda _: "long " * 200})
+    session = await stage.session("s", LOOKUP, compaction=ThresholdCompaction(keep_recent_turns=1))
+    await session.ask("Hi.")
+    await session.ask("Again.")
+    assert (await session.compact()).results_redacted == 1
+    assert "long " not in str(await session.history())
+
+
+# --- a model that does not keep its contract ------------------------------------------------------------------------
+
+
+class BrokenModel:
+    """Says a little, then does something that no model may."""
+
+    def __init__(self, failure: Exception | None) -> None:
+        self.failure = failure
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        yield ResponseStarted("m", "fake")
+        yield TextDelta(0, "Half an ans")
+        if self.failure is not None:
+            raise self.failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [(None, "cut_short"), (ConfigError("No key. Set one."), "bad_request"), (KeyError("usage"), "server")],
+)
+async def test_s27_a_stream_that_just_ends_or_breaks_fails_the_turn_with_what_came(
+    failure: Exception | None, kind: str
+) -> None:
+    stage = Stage()
+    stage.model = BrokenModel(failure)  # type: ignore[assignment]
+    stage.host = stage.another_host()
+    session = await stage.session()
+    payloads = await sent(session, "Hi.")
+    assert kinds(payloads)[-2:] == ["error", "turn_ended"]
+    error = next(payload for payload in payloads if payload.kind == "error")
+    assert (error.error.kind, error.partial) == (kind, "Half an ans")
+    assert (await session.status()).state == "idle"
+
+
+# --- opening --------------------------------------------------------------------------------------------------------
+
+
+async def test_s01_a_session_is_known_by_its_id_and_two_are_apart() -> None:
+    stage = Stage(Says("One."), Says("Two."))
+    first, second = await stage.session("a"), await stage.session("b")
+    assert (first.id, second.id) == ("a", "b")
+    assert (await first.ask("Hi."), await second.ask("Hi.")) == ("One.", "Two.")
+    assert [message.session_id for message in await second.history()] == ["b", "b"]
+    assert stage.host.active == ("a", "b")
+
+
+async def test_however_many_open_a_session_at_once_it_is_claimed_once() -> None:
+    stage = Stage()
+    sessions = await asyncio.gather(*(stage.session() for _ in range(10)))
+    assert len({id(session._shell) for session in sessions}) == 1
+    assert (await sessions[0].status()).epoch == 1
+    assert await stage.kinds() == ["opened"]
+
+
+async def test_one_who_wants_to_write_is_not_given_what_another_opened_for_reading() -> None:
+    stage = Stage()
+    await (await stage.session()).shutdown()
+    reading, writing = await asyncio.gather(stage.host.open(SessionId("s")), stage.session())
+    assert reading.id == writing.id
+    assert await writing.ask("Hi.") == "You said: Hi."
+
+
+async def test_a_session_that_was_never_made_is_an_error() -> None:
+    with pytest.raises(SessionError, match="Give a model to make it"):
+        await Stage().host.open(SessionId("nobody"))
+
+
+async def test_a_host_takes_as_many_sessions_as_it_may_however_many_come_at_once() -> None:
+    stage = Stage()
+    host = stage.another_host(capacity=3)
+    opened = await asyncio.gather(*(stage.session(f"s{n}", host=host) for n in range(5)), return_exceptions=True)
+    refused = [error for error in opened if isinstance(error, PlacementError)]
+    assert len(refused) == 2
+    assert "sessions_per_actor" in str(refused[0])
+    assert len(host.active) == 3
+
+
+async def test_a_session_that_cannot_be_opened_is_not_kept() -> None:
+    stage = Stage()
+    stage.journal.failure = RuntimeError("disk on fire")
+    with pytest.raises(Exception, match="The journal failed"):
+        await stage.session()
+    assert stage.host.active == ()
+    stage.journal.failure = None
+    assert await (await stage.session()).ask("Hi.") == "You said: Hi."
