@@ -106,6 +106,7 @@ async def test_s32_results_from_outside_continue_the_turn_and_its_events() -> No
     session = await stage.session("s", APPROVE)
     first = asyncio.create_task(sent(session, "Pay."))
     await until(lambda: stage.shell().status().state == "awaiting_tools")
+    await stage.shell().settled()
     payloads = await sent(session, approval())
     assert kinds(payloads)[0] == "tool_settled"
     assert isinstance(payloads[-1], TurnEnded)
