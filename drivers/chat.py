@@ -45,9 +45,14 @@ async def chat(chat: ChatOptions, model: ModelOptions, place: PlaceOptions) -> i
     echo "hi" | python -m drivers.chat --model local/smollm2
     """
     wanted = _checked(chat, model, place)
-    if _at_terminal() and not (chat.lines or chat.json):
-        return await _in_terminal(wanted)
-    return await _piped(wanted, chat)
+    at_terminal = _at_terminal() and not (chat.lines or chat.json)
+    code = errors.INTERRUPTED
+    try:
+        code = await (_in_terminal(wanted) if at_terminal else _piped(wanted, chat))
+    finally:
+        if wanted.abandoned.is_set():
+            errors.leave_now(code, "" if at_terminal else "interrupted")
+    return code
 
 
 def _at_terminal() -> bool:

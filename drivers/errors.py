@@ -5,6 +5,7 @@ decides what an exception becomes: one screen of text that says what to do next.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -13,7 +14,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Coroutine, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import typer
 
@@ -85,6 +86,24 @@ def report(error: BaseException, *, program: str = "", debug: bool = False) -> i
     except OSError:
         pass  # stderr is gone too: the exit code says it
     return ending.code
+
+
+def leave_now(code: int, text: str = "") -> NoReturn:
+    """End this process and every process that came of it, waiting for no thread.
+
+    For work that nobody can call back and nobody wants any more, such as a cluster that is still being started.
+    """
+    import psutil
+
+    if text:
+        print(text, file=sys.stderr)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            child.kill()
+    os._exit(code)
 
 
 def ending_of(error: BaseException, *, program: str = "") -> Ending:

@@ -8,7 +8,7 @@ import asyncio
 import importlib
 import shlex
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,8 @@ class Wanted:
     fields: dict[str, Any]
     tools: list[Any] = field(default_factory=list)
     session_id: str | None = None
+    # Set when the user left before there was a cluster: the thread that starts it goes on all the same.
+    abandoned: asyncio.Event = field(default_factory=asyncio.Event)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[Connected]:
@@ -52,7 +54,12 @@ class Wanted:
 
         Raises RayconteurError: whatever cannot be had, with what to do.
         """
-        async with await asyncio.to_thread(self._runtime) as runtime:
+        async with AsyncExitStack() as stack:
+            try:
+                runtime = await stack.enter_async_context(await asyncio.to_thread(self._runtime))
+            except asyncio.CancelledError:
+                self.abandoned.set()
+                raise
             known = self.session_id is not None and await runtime.exists(self.session_id)
             session = await (self._reopened(runtime) if known else self._opened(runtime))
             yield Connected(

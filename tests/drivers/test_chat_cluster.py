@@ -1,8 +1,12 @@
 """`python -m drivers.chat` on a cluster that it starts: the same chat, and not a word of Ray's."""
 
+import asyncio
+import contextlib
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from agent_core.scripted.server import ScriptedServer
@@ -49,10 +53,46 @@ async def test_at_a_terminal_the_prompt_waits_for_no_cluster_and_ray_says_nothin
         assert "INFO" not in text
 
 
-async def test_leaving_while_the_cluster_starts_leaves(server: ScriptedServer, tmp_path: Path) -> None:
+async def started_by(pid: int, name: str) -> list[psutil.Process]:
+    """The processes that came of a process, once one of this name is among them."""
+    while True:
+        found = psutil.Process(pid).children(recursive=True)
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                if name in process.name():
+                    return found
+        # The system tells nobody of the children of another process.
+        await asyncio.sleep(0.05)
+
+
+def still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that run on. One that is dead and was not waited for by whoever inherited it counts as ended."""
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_leaving_while_the_cluster_starts_leaves_at_once_and_leaves_nothing_behind(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
     async with Chats(server.url, tmp_path, where=on_cluster(tmp_path)).start() as terminal:
-        await terminal.shows("connecting…")
+        processes = await asyncio.wait_for(started_by(terminal.process.pid, "gcs_server"), 60)
+        assert "connecting…" in terminal.text
         terminal.type("\x04")
         assert await terminal.ended() == 0
         assert "Traceback" not in terminal.text
         assert "error" not in terminal.text
+    assert await asyncio.to_thread(still_alive, processes) == []
+
+
+async def test_ctrl_c_while_the_cluster_starts_ends_a_piped_chat_and_what_it_started(
+    server: ScriptedServer, tmp_path: Path
+) -> None:
+    process = await Program(server, tmp_path, where=on_cluster(tmp_path)).start()
+    assert process.stdin is not None
+    process.stdin.write(b"hi")
+    process.stdin.close()
+    processes = await asyncio.wait_for(started_by(process.pid, "gcs_server"), 60)
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert (process.returncode, out, err) == (130, b"", b"interrupted\n")
+    assert await asyncio.to_thread(still_alive, processes) == []
