@@ -23,7 +23,7 @@ PLACE_PANEL = "Place"
 
 KEY_VARIABLES = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
 # What is used when no model is named: the first provider whose key is there, else the model that needs none.
-DEFAULT_MODELS = {"anthropic": "anthropic/claude-sonnet-4-5", "openai": "openai/gpt-5"}
+DEFAULT_MODELS = {"anthropic": "anthropic/claude-sonnet-5-5", "openai": "openai/gpt-6.2-sol"}
 KEYLESS_MODEL = "local/smollm2"
 MODEL_VARIABLE = "RAYCONTEUR_MODEL"
 
@@ -138,11 +138,18 @@ class ModelOptions:
         return {name: getattr(config, name) for name in given}
 
     def check_key(self) -> None:
-        """Raise ConfigError if the key that the model needs is not to be had from here. Its value goes nowhere."""
-        from agent_core.providers.keys import resolve_key
+        """Raise ConfigError if what the model needs is not to be had from here: its key, or the local model itself.
 
+        The key's value goes nowhere.
+        """
         model = self.chosen_model
         provider: Any = model.partition("/")[0]
+        if provider == "local" and self.base_url is None:
+            from agent_core.local_model.installed import check_installed
+
+            check_installed()
+        from agent_core.providers.keys import resolve_key
+
         reference = self.api_key or f"env:{KEY_VARIABLES.get(provider, '')}"
         try:
             resolve_key(provider, self.api_key)
