@@ -32,7 +32,7 @@ async def fill(data_dir: Path, sessions: int, entries: int) -> list[SessionId]:
     turns = max(1, entries // _ENTRIES_A_TURN)
     limit = asyncio.Semaphore(_AT_ONCE)
     async with ScriptedServerProcess(SCRIPT) as server, LocalRuntime(data_dir=data_dir) as runtime:
-        config = config_of(server)
+        config = config_of(server, data_dir)
 
         async def one() -> SessionId:
             async with limit:

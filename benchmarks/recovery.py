@@ -41,7 +41,7 @@ class Reading:
 
 
 async def read(session: SessionHandle, reading: Reading, killed: asyncio.Event) -> None:
-    """Read a turn through the kill."""
+    """Read a turn through the kill. Raises RuntimeError if it does not complete."""
     async for event in session.send(FIRST):
         if isinstance(event, TextChunk):
             reading.started.set()
@@ -49,6 +49,8 @@ async def read(session: SessionHandle, reading: Reading, killed: asyncio.Event) 
             reading.first_after = time.perf_counter()
         if isinstance(event, TurnEnded):
             reading.outcome = event.outcome
+            if event.outcome != "completed":
+                raise RuntimeError(f"A turn ended as '{event.outcome}': {event.error}. Look at the log of its actor.")
 
 
 def texts(messages: Sequence[Message]) -> list[tuple[str, str]]:

@@ -5,7 +5,6 @@ and whatever was started ends with the context.
 """
 
 import asyncio
-import os
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -23,14 +22,15 @@ from benchmarks.processes import Cpu, cpu_now, found
 
 MODEL = "claude-sonnet-5"
 """The scripted model answers to any name; this is one that the SDK does not call deprecated."""
-_KEY = "RAYCONTEUR_BENCH_KEY"
 _AT_ONCE = 50
+_LOOKS = 100
 
 
-def config_of(server: ScriptedServerProcess) -> dict[str, Any]:
-    """The fields of a session that speaks to this server."""
-    os.environ[_KEY] = "none"
-    return {"model": f"anthropic/{MODEL}", "base_url": server.url, "api_key": f"env:{_KEY}", "max_tokens": 4096}
+def config_of(server: ScriptedServerProcess, directory: Path) -> dict[str, Any]:
+    """The fields of a session that speaks to this server. The directory holds the key, which any will do as."""
+    key = directory / "key"
+    key.write_text("none")
+    return {"model": f"anthropic/{MODEL}", "base_url": server.url, "api_key": f"file:{key}", "max_tokens": 4096}
 
 
 @dataclass(slots=True)
@@ -86,6 +86,16 @@ async def rig(script: Script, *, data_dir: Path | None = None, **sizes: int) -> 
     chosen: dict[str, Any] = {"sessions_per_actor": 20_000, "session_actors": 1, "max_concurrent_requests": 256} | sizes
     with tempfile.TemporaryDirectory(prefix="rayconteur-benchmark-") as directory:
         async with ScriptedServerProcess(script) as server:
-            config = config_of(server)
+            config = config_of(server, Path(directory))
             async with Runtime("local", dashboard=False, data_dir=data_dir or directory, **chosen) as runtime:
                 yield Rig(server, runtime, config)
+            await _gone()
+
+
+async def _gone() -> None:
+    """Wait until no session actor is left, on a Ray that stays: the next rig must not meet the last one's."""
+    for _ in range(_LOOKS):
+        if not found("session actor"):
+            return
+        await asyncio.sleep(0.1)
+    raise RuntimeError("A session actor did not end with its runtime. Look for it in the Ray dashboard.")

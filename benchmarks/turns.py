@@ -30,6 +30,7 @@ Turn = Callable[[], Awaitable[None]]
 TEXT = "The quick brown fox jumps over the lazy dog again. "[:48]
 PROMPT = "How is the weather in Bern?"
 SETTLING = 0.3
+_TOKENS = 32
 
 
 @tool
@@ -71,14 +72,19 @@ WITH_TOOL = Work(
     0.0,
     {16: "<= 2.0", 50: "<= 1.5"},
 )
-PACED = Work(
-    "F1b",
-    "CPU per turn (one request, 32 tokens, one every 50 ms)",
-    Script(rules=(Rule(replies=(Reply(text="four" * 32),)),), knobs=Knobs(deltas=32, tokens_per_second=20)),
-    (),
-    1.6,
-    {50: "<= 2.5"},
-)
+
+
+def paced(pace: float) -> Work:
+    """One request, a token every `pace` seconds."""
+    knobs = Knobs(deltas=_TOKENS, tokens_per_second=1 / pace)
+    return Work(
+        "F1b",
+        f"CPU per turn (one request, {_TOKENS} tokens, one every {pace * 1000:g} ms)",
+        Script(rules=(Rule(replies=(Reply(text="four" * _TOKENS),)),), knobs=knobs),
+        (),
+        _TOKENS * pace,
+        {50: "<= 2.5"},
+    )
 
 
 async def bare_turn(client: anthropic.AsyncAnthropic, tools: Sequence[Any]) -> None:
@@ -206,17 +212,18 @@ async def measure(work: Work, widths: Sequence[int], turns: int, rounds: int) ->
     return figures
 
 
-def main(
+def main(  # noqa: PLR0913 - a program's options
     width: Annotated[list[int] | None, typer.Option(help="Turns in flight; may be given several times.")] = None,
     turns: Annotated[int, typer.Option(help="Turns a round.")] = 200,
     rounds: Annotated[int, typer.Option(help="Interleaved rounds, of which medians are taken.")] = 5,
     *,
-    paced: Annotated[bool, typer.Option("--paced", help="F1b: no tool, tokens at 50 ms.")] = False,
+    is_paced: Annotated[bool, typer.Option("--paced", help="F1b: no tool, tokens at a pace.")] = False,
+    pace: Annotated[float, typer.Option(help="Seconds between the tokens of --paced.")] = 0.05,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure CPU per turn against the bare SDK."""
-    work = PACED if paced else WITH_TOOL
-    widths = width or ([50] if paced else [1, 16, 50])
+    work = paced(pace) if is_paced else WITH_TOOL
+    widths = width or ([50] if is_paced else [1, 16, 50])
     show(work.title, asyncio.run(measure(work, widths, turns, rounds)), as_json=as_json)
 
 
