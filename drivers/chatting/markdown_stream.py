@@ -10,6 +10,9 @@ from itertools import pairwise
 from markdown_it import MarkdownIt
 
 _INLINE_CODE = re.compile(r"(?<!`)`(?!`)")
+_FENCE = re.compile(r" {0,3}(```|~~~)")
+# How often a block is parsed while it grows by its own length.
+LOOKS_PER_LENGTH = 20
 _STRONG = re.compile(r"\*\*")
 
 
@@ -19,6 +22,7 @@ class MarkdownStream:
     def __init__(self) -> None:
         self._parser = MarkdownIt().enable("table").enable("strikethrough")
         self._rest = ""
+        self._new_lines = 0
 
     @property
     def rest(self) -> str:
@@ -28,8 +32,11 @@ class MarkdownStream:
     def feed(self, text: str) -> list[str]:
         """Add `text` and return the blocks that are whole now."""
         self._rest += text
-        if "\n" not in text:
+        self._new_lines += text.count("\n")
+        # A long block is looked at less often, or its cost would grow with its length squared.
+        if self._new_lines * LOOKS_PER_LENGTH <= self._rest.count("\n", 0, -1):
             return []
+        self._new_lines = 0
         # A line that has not ended says nothing yet: what it is may change with its next character.
         lines, newline, begun = self._rest.rpartition("\n")
         *blocks, last = self._blocks(lines + newline) or [""]
@@ -55,10 +62,20 @@ def _said(blocks: list[str]) -> list[str]:
     return [block.strip("\n") for block in blocks if block.strip()]
 
 
+def end_of(block: str, lines: int) -> str:
+    """A block that looks at its end as `block` does, of little more than so many lines."""
+    whole = block.split("\n")
+    if len(whole) <= lines:
+        return block
+    # What follows is only code below its fence, and only a table below its head.
+    head = 1 if _FENCE.match(whole[0]) else 2 if whole[0].lstrip().startswith("|") else 0
+    return "\n".join([*whole[:head], *whole[-lines:]])
+
+
 def mended(unfinished: str) -> str:
     """An unfinished block with its open marks closed, so that a word does not change its looks when the mark comes."""
     text = unfinished.rstrip("\n")
-    if text.lstrip().startswith(("```", "~~~")):
+    if _FENCE.match(text):
         return text
     if len(_INLINE_CODE.findall(text)) % 2:
         return text.removesuffix("`") if text.endswith("`") else text + "`"

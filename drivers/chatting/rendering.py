@@ -18,7 +18,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from drivers.chatting.figures import duration
-from drivers.chatting.markdown_stream import mended
+from drivers.chatting.markdown_stream import end_of, mended
 from drivers.chatting.pieces import Answered, Listed, Noted, Piece, Printed, Thought, ToolUsed, UserSaid, clean
 from drivers.chatting.transcript import Live
 
@@ -102,11 +102,14 @@ class Renderer:
         """The last `rows` lines of what still grows. Its beginning is shown once it is whole."""
         lines: list[str] = []
         if thinking := live.thinking.strip():
-            lines += ["", *self.lines(_thought_text(f"✻ {thinking}"), width)[-THOUGHT_LINES:]]
+            lines += [
+                "",
+                *self.lines(_thought_text(f"✻ {end_of(thinking, THOUGHT_LINES * 2)}"), width)[-THOUGHT_LINES:],
+            ]
         for index, tool in enumerate(live.tools):
             lines += ["", *self.lines(_tool(tool), width)] if index == 0 else self.lines(_tool(tool), width)
         if live.answer.strip():
-            lines += ["", *self.lines(_markdown(mended(live.answer)), width)]
+            lines += ["", *self.lines(_markdown(mended(end_of(live.answer, max(rows, 1)))), width)]
         if live.drafted is not None:
             name, text = live.drafted
             lines += ["", *self.lines(_cut(f"● {name}({text}", width - 1, style="dim"), width)]
@@ -191,7 +194,7 @@ class Constrained:
 
 def _thought(piece: Thought, *, whole: bool) -> RenderableType:
     lines = piece.text.splitlines()
-    took = "" if piece.seconds is None else f" for {duration(piece.seconds)}"
+    took = f" for {duration(piece.seconds)}" if piece.seconds and piece.seconds >= 0.1 else ""
     shown = lines if whole else lines[:THOUGHT_LINES]
     parts: list[RenderableType] = [Text(f"✻ thought{took}", style="dim"), _thought_text("\n".join(shown))]
     if len(lines) > len(shown):

@@ -64,6 +64,7 @@ class Screen:
         self._callbacks = callbacks
         self._output = output
         self.buffer = Buffer(multiline=True, history=history or InMemoryHistory())
+        self._drawing, self._lines = -1, ()
         self._app = ResizingApplication(
             layout=Layout(self._container(), focused_element=self.buffer),
             key_bindings=self._keys(),
@@ -155,9 +156,13 @@ class Screen:
         return ANSI("\n".join(self._live_lines()))
 
     def _live_lines(self) -> Sequence[str]:
-        size = self.size()
-        below = min(self.buffer.document.line_count, INPUT_ROWS) + len(self._suggested()) + 3
-        return self._callbacks.live(size.columns, size.rows - below)
+        """The live part, made once for each drawing."""
+        if self._drawing != self._app.render_counter:
+            self._drawing = self._app.render_counter
+            size = self.size()
+            below = min(self.buffer.document.line_count, INPUT_ROWS) + len(self._suggested()) + 3
+            self._lines = self._callbacks.live(size.columns, size.rows - below)
+        return self._lines
 
     def _suggested(self) -> Sequence[tuple[str, str]]:
         text = self.buffer.text

@@ -1,7 +1,9 @@
 """What a reader of a session's events sees: every word once, in order, however the events were cut."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it.token import Token
 
 from agent_core.content import TextBlock, ToolResultBlock, ToolUseBlock
 from agent_core.cursor import Cursor, Event
@@ -20,9 +22,10 @@ from agent_core.errors import ErrorInfo, ProviderError
 from agent_core.messages import AssistantMessage, SessionId, TurnId
 from agent_core.payloads import Restarted, StreamStart, TextChunk, UserInput
 from agent_core.testing import FakeTools, Says
-from drivers.chatting.markdown_stream import MarkdownStream, mended
+from drivers.chatting.markdown_stream import MarkdownStream, end_of, mended
 from drivers.chatting.pieces import Answered, Noted, Piece, Thought, ToolUsed, UserSaid, clean, open_calls, pieces_of
-from drivers.chatting.transcript import Transcript
+from drivers.chatting.rendering import Renderer
+from drivers.chatting.transcript import Live, Transcript
 from tests.drivers.chat_fakes import Fakes, events_of
 
 TURN = TurnId("u1")
@@ -219,6 +222,32 @@ def test_a_code_block_is_never_torn() -> None:
     stream = MarkdownStream()
     assert stream.feed("```\na\n\n# b\n\nc\n") == []
     assert stream.feed("```\n\nafter\n") == ["```\na\n\n# b\n\nc\n```"]
+
+
+@pytest.mark.parametrize("head", ["", "```python\n", "| a |\n|---|\n"])
+def test_the_end_of_a_long_block_is_enough_to_show_its_end(head: str) -> None:
+    line = "| row {0} |" if head.startswith("|") else "1. item {0}" if not head else "item {0}"
+    block = head + "\n".join(line.format(number) for number in range(500))
+    short = end_of(block, 20)
+    assert len(short.splitlines()) <= 22
+    shown = Renderer(colors=None).live(Live(answer=block), 80, 10)
+    assert len(shown) == 10
+    assert "499" in shown[-1]
+
+
+def test_a_long_block_costs_no_more_than_its_length_warrants() -> None:
+    stream, parsed = MarkdownStream(), 0
+    parse = stream._parser.parse
+
+    def counted(text: str) -> list[Token]:
+        nonlocal parsed
+        parsed += text.count("\n")
+        return parse(text)
+
+    stream._parser.parse = counted  # type: ignore[method-assign]
+    for number in range(1000):
+        stream.feed(f"- item {number}\n")
+    assert parsed < 40 * 1000
 
 
 def test_open_marks_are_closed_for_show() -> None:
