@@ -96,8 +96,8 @@ async def test_in_a_terminal_that_wraps_anew_nothing_stands_twice(tmux: Tmux) ->
     await tmux.shows("new session")
     tmux("send-keys", "stall", "Enter")
     await tmux.shows("These words")
-    tmux("resize-window", "-x", "50")
-    text = await tmux.shows("will be\nwide")
+    tmux("resize-window", "-x", "30")
+    text = await tmux.shows("These words are longer than\nthe terminal")
     assert text.count("These words") == 1
     assert text.count("› stall") == 1
     assert text.splitlines()[-1].startswith("  claude-test · answering")
