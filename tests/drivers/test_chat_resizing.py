@@ -63,7 +63,8 @@ class Tmux:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
     def text(self) -> str:
-        return self("capture-pane", "-p").rstrip()
+        """The screen and what was scrolled out of it."""
+        return self("capture-pane", "-p", "-S", "-").rstrip()
 
     async def shows(self, wanted: str) -> str:
         until = time.monotonic() + PATIENCE_SECONDS * 2
