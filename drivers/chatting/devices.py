@@ -27,6 +27,11 @@ class SteadyOutput(Vt100_Output):
         if not self.held:
             super().flush()
 
+    def erase_down(self) -> None:
+        # This line, then those below: erasing from the first place of the screen on would be taken by some terminals for
+        # clearing all of it, and put what was erased into their scrollback.
+        self.write_raw("\x1b7\x1b[K\x1b[B\x1b[J\x1b8")
+
 
 class TypedAheadInput(Vt100Input):
     """Takes Enter for Enter, even where the terminal made a newline of it before the program had taken it over."""
