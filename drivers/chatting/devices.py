@@ -28,8 +28,8 @@ class SteadyOutput(Vt100_Output):
             super().flush()
 
     def erase_down(self) -> None:
-        # This line, then those below: some terminals take erasing from the first place of the screen on for clearing all
-        # of it, and put what was erased into their scrollback.
+        # This line, then those below: some terminals take erasing from the first place of the screen on for clearing
+        # it, and put what was erased into their scrollback.
         self.write_raw("\x1b7\x1b[K\x1b[B\x1b[J\x1b8")
 
 
