@@ -3,5 +3,6 @@
 What happens is folded by `transcript.py` into *pieces* (what is said for good) and a *live part* (what still grows).
 `rendering.py` turns both into terminal text. `screen.py` puts pieces into the scrollback, and redraws live part, input
 and status line in place. `conversation.py` joins the screen to the session; `commands.py` holds the slash commands.
-`view.py` and `status_line.py` draw what changes in place. `piped.py` is the whole of the program where there is no terminal. `quiet.py` keeps everybody else off both.
+`view.py` and `status_line.py` draw what changes in place. `piped.py` is the whole of the program where there is no
+terminal. `quiet.py` keeps everybody else off both.
 """
