@@ -8,6 +8,8 @@ import asyncio
 import importlib
 import logging
 import os
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,18 @@ async def connect(address: str | None, namespace: str, *, dashboard: bool) -> Cl
     _check_form(wanted)
     if ":" in wanted:
         await _check_reachable(wanted)
-    return await asyncio.to_thread(_connect, wanted, namespace, dashboard)
+    return await _to_the_end(asyncio.to_thread(_connect, wanted, namespace, dashboard))
+
+
+async def _to_the_end(connecting: Coroutine[Any, Any, ClusterInfo]) -> ClusterInfo:
+    """Wait for the thread even when cancelled: a cluster that was half started would be left behind."""
+    task = asyncio.ensure_future(connecting)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with suppress(PlacementError):
+            disconnect(await task)
+        raise
 
 
 def disconnect(cluster: ClusterInfo) -> None:
@@ -117,13 +130,7 @@ def _connect(wanted: str, namespace: str, dashboard: bool) -> ClusterInfo:  # no
     _be_quiet()
     try:
         return _start(namespace, dashboard) if wanted == "local" else _join(wanted, namespace)
-    except AuthenticationError as error:
-        raise PlacementError(
-            f"The cluster at {wanted} wants a token. Put it into ~/.ray/auth_token, or into RAY_AUTH_TOKEN (on the"
-            " head, `ray get-auth-token` prints it).",
-            "token",
-        ) from error
-    except (ConnectionError, RuntimeError, RaySystemError, ValueError, OSError) as error:
+    except (AuthenticationError, ConnectionError, RuntimeError, RaySystemError, ValueError, OSError) as error:
         raise _explained(wanted, error) from error
 
 
@@ -178,6 +185,12 @@ def _info(*, started: bool, ours: bool) -> ClusterInfo:
 
 def _explained(address: str, error: Exception) -> PlacementError:
     text = str(error)
+    if any(isinstance(cause, AuthenticationError) for cause in _causes(error)):
+        return PlacementError(
+            f"The cluster at {address} wants a token. Set RAY_AUTH_MODE=token and put the token into ~/.ray/auth_token"
+            " or RAY_AUTH_TOKEN (on the head, `ray get-auth-token` prints it).",
+            "token",
+        )
     if "ersion mismatch" in text:
         lines = " ".join(line.strip() for line in text.splitlines() if "Ray:" in line or "Python:" in line)
         return PlacementError(
@@ -193,3 +206,11 @@ def _explained(address: str, error: Exception) -> PlacementError:
         )
     first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return PlacementError(f"The Ray cluster ({address}) cannot be used: {first}", "unreachable")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what it was raised from, and so on: Ray wraps a refused token in a failed connection."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or found.__context__

@@ -79,10 +79,11 @@ class Runtime:
         async with AsyncExitStack() as stack:
             cluster = await connect(self._address, self._namespace, dashboard=self._dashboard)
             stack.callback(disconnect, cluster)
-            settings = self._settings(cluster)
-            routers = await _start_routers(settings)
-            stack.push_async_callback(_end, settings, routers)
-            settings = await routers[0].settings.remote()
+            wanted = self._settings(cluster)
+            routers = _spawn_routers(wanted)
+            settings = await _settings_of(routers)
+            if settings.founder == wanted.founder:
+                stack.push_async_callback(_end, settings, routers)
             await _start_journal(settings)
             links = Links(settings)
             stack.push_async_callback(links.close)
@@ -144,7 +145,7 @@ class Runtime:
             opened = await opening(tools, labels or {}, JournalBlobs(state.journal), fields)
         elif fields or tools:
             raise ConfigError("model: give it along with the other settings, as provider/name.")
-        shared = (sessions_per_actor or self._sizes.get("sessions_per_actor") or 1) > 1
+        shared = state.settings.shared if sessions_per_actor is None else sessions_per_actor > 1
         handle = SessionHandle(session_id, state.shared if shared else state.dedicated)
         await handle.call("open", opened.model_dump_json().encode() if opened else None, list(fields))
         return handle
@@ -176,14 +177,17 @@ class Runtime:
     def _settings(self, cluster: ClusterInfo) -> RuntimeSettings:
         resources = ray.cluster_resources()
         sizes = dict(self._sizes)
-        if sizes.get("sessions_per_actor", 1) <= 1:
+        shared = sizes.get("sessions_per_actor", 1) > 1
+        if not shared:
             sizes.pop("sessions_per_actor", None)
         sizes.setdefault("max_actors", max(4, int(resources.get("memory", 0) // _ACTOR_BYTES)))
         sizes.setdefault("session_actors", max(1, int(resources.get("CPU", 1)) // 2))
         return RuntimeSettings(
             namespace=self._namespace,
             journal_path=str(self._data_dir.expanduser().absolute() / JOURNAL_FILE),
+            founder=secrets.token_hex(8),
             tethered=not self._detached,
+            shared=shared,
             durability=self._durability,
             node_id=cluster.node_id,
             **sizes,
@@ -212,20 +216,23 @@ class _Open:
         self.dedicated = DedicatedPlace(links, self.router)
 
 
-async def _start_routers(settings: RuntimeSettings) -> list[Any]:
-    """The shards, ours or those that are there. Ours are not detached: with this program they end, and all the rest."""
+def _spawn_routers(settings: RuntimeSettings) -> list[Any]:
+    """The shards: new ones, or those that are there. New ones are not detached, so that they end with this program."""
     lifetime = "non_detached" if settings.tethered else "detached"
-    shards = [
+    return [
         ROUTER.options(
             name=router_name(shard), namespace=settings.namespace, get_if_exists=True, lifetime=lifetime
         ).remote(settings, shard)
         for shard in range(settings.routers)
     ]
+
+
+async def _settings_of(routers: Sequence[Any]) -> RuntimeSettings:
+    """What the runtime was started with, by this program or by the one that it meets. Raises PlacementError."""
     try:
-        await asyncio.gather(*(shard.settings.remote() for shard in shards))
+        return (await asyncio.gather(*(router.settings.remote() for router in routers)))[0]
     except RayError as error:
         raise PlacementError(f"The router could not be started: {str(error).splitlines()[0]}") from None
-    return shards
 
 
 async def _start_journal(settings: RuntimeSettings) -> None:

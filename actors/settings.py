@@ -13,6 +13,7 @@ LOCAL_MODEL_NAME = "local-model"
 class RuntimeSettings:
     """What every actor of a runtime is told.
 
+    `founder` is the mark of the program that started it. Sessions are `shared` unless they ask for an actor of their own.
     `journal_path` is a file on the journal's node. `sessions_per_actor` bounds the sessions of a shared actor, of which
     there are `session_actors`; `max_actors` bounds the actors that are dedicated to one session. `tethered` actors end
     with the program that started the runtime.
@@ -20,7 +21,9 @@ class RuntimeSettings:
 
     namespace: str
     journal_path: str
+    founder: str = ""
     tethered: bool = True
+    shared: bool = False
     routers: int = 1
     session_actors: int = 1
     sessions_per_actor: int = 10_000

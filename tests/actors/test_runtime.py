@@ -289,3 +289,23 @@ async def test_a_stream_start_names_the_model(runtime: Runtime, server: Scripted
     session = await runtime.session(**config(server))
     starts = [event async for event in session.send("hi") if isinstance(event, StreamStart)]
     assert [start.model for start in starts] == ["claude-test"]
+
+
+async def test_a_detached_runtime_outlives_every_program_until_it_is_stopped(
+    tmp_path: Path, server: ScriptedServer
+) -> None:
+    async with Runtime(
+        name="kept", detached=True, data_dir=tmp_path, sessions_per_actor=10, session_actors=1
+    ) as founder:
+        session = await founder.session("long", **config(server))
+        assert await session.ask("one") == "You said: one"
+        process = await founder.process_of("sessions/0")
+    async with Runtime(name="kept", data_dir=tmp_path / "not used") as visitor:
+        same = await visitor.session("long")
+        assert (await same.status()).actor == "sessions/0"
+        assert len(await same.history()) == 2
+    async with Runtime(name="kept", data_dir=tmp_path) as later:
+        assert await later.process_of("sessions/0") == process
+        await later.stop()
+        with pytest.raises(PlacementError):
+            await later.process_of("sessions/0")
