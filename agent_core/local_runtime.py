@@ -14,7 +14,7 @@ from typing import Any, Self
 from agent_core import inputs
 from agent_core.clock import SystemClock
 from agent_core.entries import Opened
-from agent_core.errors import SessionClosed, SessionError
+from agent_core.errors import ConfigError, SessionClosed, SessionError
 from agent_core.hosting import SessionHost
 from agent_core.journals.blobs import BlobJournal, JournalBlobs
 from agent_core.journals.memory import MemoryJournal
@@ -95,6 +95,8 @@ class LocalRuntime:
         opened: Opened | None = None
         if "model" in fields:
             opened = await opening(tools, labels or {}, JournalBlobs(self._journal), fields)
+        elif fields or tools:
+            raise ConfigError("model: give it along with the other settings, as provider/name.")
         shell = await host.open(session_id, opened, reopen=True)
         conversation = shell.conversation
         if opened is not None and (
