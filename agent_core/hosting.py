@@ -11,6 +11,7 @@ from agent_core import inputs
 from agent_core.entries import Opened
 from agent_core.errors import PlacementError, RayconteurError, SessionError
 from agent_core.messages import SessionId
+from agent_core.ports import Record
 from agent_core.session import Ports, Shell
 
 
@@ -58,12 +59,10 @@ class SessionHost:
         journal = self.ports.journal
         if opened is None and not await journal.exists(session_id):
             raise SessionError(f"There is no session '{session_id}'. Give a model to make it.", "unknown_session")
-        claim = await journal.claim(session_id, self.ports.owner)
+        first = Record(1, 1, self.ports.clock.now(), opened) if opened is not None else None
+        claim = await journal.claim(session_id, self.ports.owner, first)
         shell = Shell(claim, self.ports, self._forget)
-        if claim.records:
-            await shell.perform(recover)
-        elif opened is not None:
-            await shell.perform(inputs.Open(opened))
+        await shell.perform(recover)
         if shell.lost is not None:
             raise shell.lost
         self._shells[session_id] = shell

@@ -6,17 +6,10 @@ The rule here: an input is something that has happened or that somebody wants; i
 from dataclasses import dataclass
 from typing import Literal
 
-from agent_core.entries import Opened, Settings
+from agent_core.entries import Settings
 from agent_core.errors import ProviderError
 from agent_core.payloads import InterruptMode, ToLLMPayload, When
 from agent_core.ports import ModelEvent, ToolReport
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """The session is new: make it."""
-
-    opened: Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +91,5 @@ class Shutdown:
 
 
 Input = (
-    Open
-    | Recover
-    | Submit
-    | FromModel
-    | ModelFailed
-    | FromTool
-    | Interrupt
-    | Retry
-    | Clear
-    | Configure
-    | Compact
-    | Shutdown
+    Recover | Submit | FromModel | ModelFailed | FromTool | Interrupt | Retry | Clear | Configure | Compact | Shutdown
 )

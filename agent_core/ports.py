@@ -209,8 +209,11 @@ class Claim:
 class Journal(Protocol):
     """The durable log. What `append` has answered survives the death of every process."""
 
-    async def claim(self, session_id: SessionId, owner: str) -> Claim:
-        """Take the session over with a new epoch: every older owner's appends are refused from now on."""
+    async def claim(self, session_id: SessionId, owner: str, first: Record | None = None) -> Claim:
+        """Take the session over with a new epoch: every older owner's appends are refused from now on.
+
+        A session without any record gets `first` (of seq 1) as its first one, in the same step.
+        """
         ...
 
     async def append(self, appends: Sequence[Append]) -> "Sequence[JournalOutcome]":

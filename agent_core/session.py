@@ -66,6 +66,8 @@ class Shell:
         self._room: deque[asyncio.Future[None]] = deque()
         self._closed = asyncio.Event()
         self._log = SessionLog(claim.session_id)
+        if len(claim.records) == 1:
+            self._log.fact(claim.records[0].entry)
         self.lost: RayconteurError | None = None
         if conversation.closed:
             self._closed.set()

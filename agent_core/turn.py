@@ -98,9 +98,6 @@ class Machine:
                 self._submit(given)
             case inputs.Interrupt():
                 self._recorder.do(out.Answer(self._interrupt_open(given.mode)))
-            case inputs.Open():
-                self._recorder.record(given.opened)
-                self._recorder.do(out.Answer())
             case inputs.Recover():
                 self._recover(given)
             case inputs.Retry():

@@ -6,8 +6,9 @@ The rule here: entries are encoded and decoded on this side, whoever writes them
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
-from agent_core.errors import Fenced, JournalError, SequenceGap
+from agent_core.errors import Fenced, JournalError, RayconteurError, SequenceGap
 from agent_core.journals.rules import Head
 from agent_core.journals.wire import (
     Answer,
@@ -34,12 +35,23 @@ class JournalClient(ABC):
     async def read_page(self, session_id: str, after: int, upto: int | None = None) -> Page:
         """Records with after < seq <= upto, as many as make a page of some megabytes. Raises JournalError."""
 
-    async def claim(self, session_id: SessionId, owner: str) -> Claim:
-        """See `Journal.claim`."""
-        head = (await self.submit([RawClaim(session_id, owner)]))[0]
+    async def claim(self, session_id: SessionId, owner: str, first: Record | None = None) -> Claim:
+        """See `Journal.claim`. A new session's first record travels with the claim, as of the epoch it will have."""
+        new = encode_append(Append(session_id, 1, [replace(first, epoch=1)])) if first else None
+        operations = [RawClaim(session_id, owner), *([new] if isinstance(new, RawAppend) else [])]
+        head, *appended = await self.submit(operations)
         if not isinstance(head, Head):
             raise _copy(head)
-        return Claim(session_id, head.epoch, await self._read(session_id, 0, head.last_seq) if head.last_seq else ())
+        if head.last_seq:
+            return Claim(session_id, head.epoch, await self._read(session_id, 0, head.last_seq))
+        if first is None:
+            return Claim(session_id, head.epoch)
+        first = replace(first, epoch=head.epoch)
+        # Claimed before, but never written to: only now is the epoch known.
+        refusal = appended[0] if head.epoch == 1 and appended else (await self.append([_alone(session_id, first)]))[0]
+        if isinstance(refusal, RayconteurError):
+            raise refusal
+        return Claim(session_id, head.epoch, (first,))
 
     async def append(self, appends: Sequence[Append]) -> Sequence[JournalOutcome]:
         """See `Journal.append`."""
@@ -69,6 +81,10 @@ class JournalClient(ABC):
             if page.last:
                 return tuple(records)
             after = records[-1].seq
+
+
+def _alone(session_id: SessionId, record: Record) -> Append:
+    return Append(session_id, record.epoch, [record])
 
 
 def _outcome(answer: Answer) -> JournalOutcome:

@@ -6,7 +6,7 @@ The rule here: it answers as the durable ones do, refusals and repeats included;
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent_core.entries import Opened
 from agent_core.errors import JournalError
@@ -37,11 +37,15 @@ class MemoryJournal:
         self._logs: dict[str, _Log] = {}
         self._blobs: dict[str, bytes] = {}
 
-    async def claim(self, session_id: SessionId, owner: str) -> Claim:
+    async def claim(self, session_id: SessionId, owner: str, first: Record | None = None) -> Claim:
         """See `Journal.claim`."""
         log = self._logs.setdefault(session_id, _Log(owner=owner, created_at=self._now()))
         log.epoch += 1
         log.owner = owner
+        if first is not None and not log.records:
+            refusal = self._append(Append(session_id, log.epoch, [replace(first, epoch=log.epoch)]))
+            if refusal is not None:
+                raise refusal
         return Claim(session_id, log.epoch, tuple(log.records))
 
     async def append(self, appends: Sequence[Append]) -> Sequence[JournalOutcome]:

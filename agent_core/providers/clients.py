@@ -21,7 +21,16 @@ _MODULES: dict[Sdk, str] = {
     "anthropic": "agent_core.providers.anthropic_sdk",
     "openai": "agent_core.providers.openai_sdk",
 }
+_READY: set[Sdk] = set()
 _Place = tuple[Sdk, str | None, str]
+
+
+async def prepare(sdk: Sdk) -> None:
+    """Import the SDK in a thread: a second of import must not hold up an event loop. Harmless if repeated."""
+    if sdk not in _READY:
+        # Whoever comes while it is being imported waits for it too, in a thread of its own.
+        await asyncio.to_thread(import_module, _MODULES[sdk])
+        _READY.add(sdk)
 
 
 class Clients:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from agent_core.errors import ProviderError
 from agent_core.ports import Clock, ModelEvent, ModelRequest
-from agent_core.providers.clients import Clients
+from agent_core.providers.clients import Clients, prepare
 from agent_core.providers.encoding import decode
 from agent_core.providers.errors import malformed, stream_error
 from agent_core.providers.keys import redact
@@ -43,6 +43,7 @@ class Exchanges:
         """The events of one request. Raises ProviderError, and ConfigError before anything is sent."""
         config = request.config
         body = wire.encode(request)
+        await prepare(wire.sdk)
         client = self.clients.get(config, wire.sdk)
         reader = wire.reader(request)
         response: Response | None = None

@@ -81,9 +81,9 @@ class SimulatedJournal:
     def __init__(self, store: MemoryJournal, process: Process, random: Random, weather: Weather) -> None:
         self._store, self._process, self._random, self._weather = store, process, random, weather
 
-    async def claim(self, session_id: SessionId, owner: str) -> Claim:
+    async def claim(self, session_id: SessionId, owner: str, first: Record | None = None) -> Claim:
         await self._travel()
-        return await self._back(await self._store.claim(session_id, owner))
+        return await self._back(await self._store.claim(session_id, owner, first))
 
     async def append(self, appends: Sequence[Append]) -> Sequence[JournalError | None]:
         await self._travel()

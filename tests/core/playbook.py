@@ -161,9 +161,12 @@ class Playbook:
         self.requests: list[ModelRequest] = []
         self._call = 0
         self._forgotten: set[str] = set()
-        self._start(Conversation(SESSION), epoch=1)
         given = {"model": "local/fake", "compaction": None, "max_tokens": 1_000, **config}
-        self.given(inputs.Open(Opened(config=SessionConfig(**given), tools=tools)))
+        opened = Record(1, 1, self.now, Opened(config=SessionConfig(**given), tools=tools))
+        self.records.append(opened)
+        conversation = Conversation(SESSION)
+        conversation.apply(opened)
+        self._start(conversation, epoch=1)
 
     def _start(self, conversation: Conversation, epoch: int) -> None:
         self.epoch = epoch

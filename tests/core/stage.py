@@ -13,7 +13,7 @@ from agent_core.hosting import SessionHost
 from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
-from agent_core.ports import Append, JournalOutcome, ModelRequest
+from agent_core.ports import Append, Claim, JournalOutcome, ModelRequest, Record
 from agent_core.session import Ports, Shell
 from agent_core.testing import FakeModel, FakeTools, ManualClock, Says
 from agent_core.tools.definition import ToolDefinition
@@ -31,6 +31,11 @@ class HeldJournal(MemoryJournal):
         self.gate.set()
         self.failure: Exception | None = None
         self.appends: list[Sequence[Append]] = []
+
+    async def claim(self, session_id: SessionId, owner: str, first: Record | None = None) -> Claim:
+        if self.failure is not None:
+            raise self.failure
+        return await super().claim(session_id, owner, first)
 
     async def append(self, appends: Sequence[Append]) -> Sequence[JournalOutcome]:
         self.appends.append(appends)

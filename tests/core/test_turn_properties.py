@@ -106,10 +106,13 @@ class TurnMachine(RuleBasedStateMachine):
         self.journal: list[Record] = []
         self.invocations: dict[str, ToolInvocation] = {}
         self.runs: Counter[str] = Counter()
-        self.owner = Owner(Conversation(SESSION), 1)
         compaction = ThresholdCompaction(threshold=0.3, keep_recent_turns=1)
         config = SessionConfig(model="local/fake", max_tokens=300, max_steps=4, compaction=compaction)
-        self.handle(inputs.Open(Opened(config=config, tools=TOOLS)))
+        opened = Record(1, 1, self.now, Opened(config=config, tools=TOOLS))
+        self.journal.append(opened)
+        conversation = Conversation(SESSION)
+        conversation.apply(opened)
+        self.owner = Owner(conversation, 1)
 
     # --- the world --------------------------------------------------------------------------------------------------
 
