@@ -7,9 +7,10 @@ that does not renew its lease is gone, whatever Ray thinks.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from actors.envelopes import TEXT, Frame, end_frame, event_frame, merged
+from actors.envelopes import TEXT, Frame, end_frame, event_frame, failure_frame, merged
 from agent_core.cursor import Cursor, Event
 from agent_core.entries import TurnEnded
+from agent_core.errors import RayconteurError
 from agent_core.messages import TurnId
 from agent_core.payloads import TextChunk, ThinkingChunk
 from agent_core.ports import Record
@@ -18,14 +19,13 @@ from agent_core.stream import Subscription
 
 TICK = 0.02
 SPACING = 0.002
-LEASE = 30.0
 
 
 class Channel:
-    """Frames on their way to one client process."""
+    """Frames on their way to one client process, which has to be heard of once in `lease` seconds."""
 
-    def __init__(self, client: str) -> None:
-        self.client = client
+    def __init__(self, lease: float) -> None:
+        self._lease = lease
         self._loop = asyncio.get_running_loop()
         self._frames: list[Frame] = []
         self._newest_text: dict[int, int] = {}
@@ -33,21 +33,25 @@ class Channel:
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._flushed = 0.0
-        self._closed = False
+        self.closed = False
+        self.received = 0
+        """How many envelopes of requests have come."""
         self._renewed = self._loop.time()
         self.readers: dict[int, Reader] = {}
 
     @property
     def expired(self) -> bool:
         """Whether the client has not been heard of for a lease's length."""
-        return self._loop.time() - self._renewed > LEASE
+        return self._loop.time() - self._renewed > self._lease
 
     def renew(self) -> None:
         """The client was heard of."""
         self._renewed = self._loop.time()
 
     def put(self, frame: Frame, *, urgent: bool) -> None:
-        """Have the frame sent: soon if urgent, else with the next tick."""
+        """Have the frame sent: soon if urgent, else with the next tick. A closed channel drops it."""
+        if self.closed:
+            return
         if frame[0] == TEXT:
             at = self._newest_text.get(frame[1])
             one = merged(self._frames[at], frame) if at is not None else None
@@ -70,7 +74,7 @@ class Channel:
 
     async def stream(self) -> AsyncIterator[list[Frame]]:
         """Envelopes of frames, until the channel is closed."""
-        while not self._closed:
+        while not self.closed:
             await self._wake.wait()
             self._wake.clear()
             self._timer = None
@@ -82,27 +86,36 @@ class Channel:
 
     def close(self) -> None:
         """End the stream and let every reader go."""
-        self._closed = True
+        self.closed = True
         for reader in tuple(self.readers.values()):
             reader.leave()
         self._wake.set()
 
 
 class Reader:
-    """One subscription of a client: all events of a session, or those of one turn."""
+    """One subscription of a client: all events of a session, or those of one turn.
+
+    It does nothing if the channel has closed meanwhile: nobody is there to read.
+    """
 
     def __init__(self, channel: Channel, number: int, shell: Shell, turn_id: TurnId | None = None) -> None:
         self._channel, self._number, self._shell, self._turn_id = channel, number, shell, turn_id
         self._catching_up: asyncio.Task[None] | None = None
         self._shown = -1
-        channel.readers[number] = self
+        if not channel.closed:
+            channel.readers[number] = self
 
     def follow(self) -> None:
         """Read from now on."""
-        self._shell.stream.listen(self._listen)
+        if self._shell.stream.closed:
+            self._listen(None)
+        elif not self._channel.closed:
+            self._shell.stream.listen(self._listen)
 
     def resume(self, after: Cursor, read: Callable[[int], Awaitable[Sequence[Record]]]) -> None:
         """Read from after the cursor on, what has passed from the journal."""
+        if self._channel.closed:
+            return
         subscription = Subscription(self._shell.stream, read, after)
         self._catching_up = asyncio.get_running_loop().create_task(self._pump(subscription))
 
@@ -111,12 +124,16 @@ class Reader:
             async for event in subscription:
                 self._listen(event)
             self._listen(None)
+        except RayconteurError as error:
+            self._channel.put(failure_frame(self._number, error), urgent=True)
+            self.leave()
         finally:
             subscription.close()
 
     def _listen(self, event: Event | None) -> None:
         if event is None:
-            self._channel.put(end_frame(self._number), urgent=True)
+            lost = self._shell.lost
+            self._channel.put(failure_frame(self._number, lost) if lost else end_frame(self._number), urgent=True)
             return self.leave()
         payload = event.payload
         if self._turn_id is not None and getattr(payload, "turn_id", self._turn_id) != self._turn_id:

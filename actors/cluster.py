@@ -166,13 +166,17 @@ def _be_quiet() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # What Ray's daemons report is printed on a driver's terminal whatever `log_to_driver` says. Their logs have it too.
-    worker: Any = importlib.import_module("ray._private.worker")
-    worker.print_to_stdstream = lambda *_, **__: None
+    _worker().print_to_stdstream = lambda *_, **__: None
+
+
+def _worker() -> Any:
+    return importlib.import_module("ray._private.worker")
 
 
 def _info(*, started: bool, ours: bool) -> ClusterInfo:
     context = ray.get_runtime_context()
-    worker: Any = ray._private.worker.global_worker  # noqa: SLF001 - the dashboard's address has no public name
+    # The dashboard's address has no public name.
+    worker = _worker().global_worker
     url = worker.node.address_info.get("webui_url") if worker.node else None
     return ClusterInfo(
         address=context.gcs_address,

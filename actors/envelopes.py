@@ -27,6 +27,10 @@ REFUSAL: Final = 1
 TEXT: Final = 2
 EVENT: Final = 3
 END: Final = 4
+FAILURE: Final = 5
+
+MOVED: Final = "moved"
+"""The kind of error that says: this actor is another session's, ask the router where yours is."""
 
 Frame = tuple[Any, ...]
 
@@ -52,6 +56,11 @@ def event_frame(number: int, event: Event) -> Frame:
 def end_frame(number: int) -> Frame:
     """The reader that request `number` made gets no more."""
     return (END, number)
+
+
+def failure_frame(number: int, error: RayconteurError) -> Frame:
+    """The reader that request `number` made gets no more, and why."""
+    return (FAILURE, number, error)
 
 
 def event_of(frame: Frame) -> Event:

@@ -58,13 +58,14 @@ async def _submit(context: Context, session_id: SessionId, payload: bytes, when:
 async def _send(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
     shell = await context.host.open(session_id)
     given = inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key)
-    repeats = shell.is_repeat(given)
+    begin = Cursor() if shell.is_repeat(given) else shell.stream.cursor
     turn_id = await shell.accept(given)
     reader = Reader(context.channel, context.number, shell, turn_id)
-    if repeats:
-        reader.resume(Cursor(), lambda seq: context.host.ports.journal.read(session_id, seq))
-    else:
+    if begin == shell.stream.cursor:
         reader.follow()
+    else:
+        # Events of the turn may have passed: it waited for room, or it was accepted before.
+        reader.resume(begin, lambda seq: context.host.ports.journal.read(session_id, seq))
     await shell.settled()
     return turn_id
 

@@ -1,16 +1,20 @@
 """Where the sessions of a runtime are, as its client processes see it: links to actors, kept and made again.
 
-The rule here: a session's actor is found by a pure function of its id (shared) or by asking the router (dedicated). A
-link is shared by all sessions of its actor; a lost one is made again by whoever needs it next.
+The rule here: a session's actor is found by a pure function of its id (shared) or by asking the router (dedicated), and
+the router is asked anew when the actor is not there. A link is shared by all sessions of its actor; a lost one is made
+again by whoever needs it next.
 """
 
 import asyncio
+import itertools
 import secrets
+from collections.abc import Awaitable, Callable
 
+from actors.finding import NOT_FOUND
 from actors.link import Link, LinkLost
-from actors.router import RouterHandle
+from actors.router_handle import RouterHandle
 from actors.settings import RuntimeSettings
-from agent_core.errors import PlacementError
+from agent_core.errors import PlacementError, SessionError
 from agent_core.messages import SessionId
 
 _DEADLINE = 60.0
@@ -22,12 +26,18 @@ class Links:
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings = settings
-        self._client = f"client-{secrets.token_hex(6)}"
+        self._client = f"client-{secrets.token_hex(4)}"
+        self._numbers = itertools.count(1)
         self._links: dict[str, Link] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._closed = False
 
     async def to(self, name: str) -> Link:
-        """The live link to an actor. Raises PlacementError if the actor does not come back within a minute."""
+        """The live link to an actor.
+
+        Raises PlacementError if there is none (of kind NOT_FOUND) or it does not come back within a minute,
+        SessionError once the runtime is closed.
+        """
         link = self._links.get(name)
         if link is not None and not link.lost:
             return link
@@ -40,7 +50,10 @@ class Links:
     async def _connect(self, name: str) -> Link:
         until = asyncio.get_running_loop().time() + _DEADLINE
         while True:
-            link = Link(name, self._settings.namespace, self._client)
+            # A link that was lost may still have requests on their way: its successor has another name.
+            client = f"{self._client}/{next(self._numbers)}"
+            link = Link(name, self._settings.namespace, client, self._settings.lease)
+            self._check_open()
             try:
                 await link.connect()
             except LinkLost:
@@ -51,10 +64,19 @@ class Links:
                     ) from None
                 await asyncio.sleep(_PAUSE)
             else:
+                if self._closed:
+                    await link.close()
+                self._check_open()
                 return link
+
+    def _check_open(self) -> None:
+        # Ray would start a cluster for a call that comes too late.
+        if self._closed:
+            raise SessionError("The runtime was closed. Open another to go on.", "closed")
 
     async def close(self) -> None:
         """Let go of every actor."""
+        self._closed = True
         links, self._links = self._links, {}
         await asyncio.gather(*(link.close() for link in links.values()))
 
@@ -68,10 +90,16 @@ class SharedPlace:
 
     async def link(self, session_id: SessionId) -> Link:
         name = self._router.shared_name_of(session_id)
-        if name not in self._ready:
-            await self._router.share(session_id)
-            self._ready.add(name)
-        return await self._links.to(name)
+        return await _reached(self._links, lambda: self._ask(session_id), name if name in self._ready else None)
+
+    async def _ask(self, session_id: SessionId) -> str:
+        name = await self._router.share(session_id)
+        self._ready.add(name)
+        return name
+
+    def forget(self, session_id: SessionId) -> None:
+        """Ask the router anew where the session is."""
+        self._ready.discard(self._router.shared_name_of(session_id))
 
     async def release(self, session_id: SessionId) -> None:
         """Nothing to do: the actor stays for the others."""
@@ -85,11 +113,28 @@ class DedicatedPlace:
         self._names: dict[SessionId, str] = {}
 
     async def link(self, session_id: SessionId) -> Link:
-        name = self._names.get(session_id)
-        if name is None:
-            name = self._names[session_id] = await self._router.place(session_id)
-        return await self._links.to(name)
+        return await _reached(self._links, lambda: self._ask(session_id), self._names.get(session_id))
+
+    async def _ask(self, session_id: SessionId) -> str:
+        name = self._names[session_id] = await self._router.place(session_id)
+        return name
+
+    def forget(self, session_id: SessionId) -> None:
+        """Ask the router anew where the session is."""
+        self._names.pop(session_id, None)
 
     async def release(self, session_id: SessionId) -> None:
-        if self._names.pop(session_id, None) is not None:
-            await self._router.release(session_id)
+        """The session was shut down: its actor is not needed any more."""
+        self.forget(session_id)
+        await self._router.release(session_id)
+
+
+async def _reached(links: Links, ask: Callable[[], Awaitable[str]], known: str | None) -> Link:
+    """The link to the actor of the name that is known, or else of the one that the router says."""
+    if known is not None:
+        try:
+            return await links.to(known)
+        except PlacementError as error:
+            if error.kind != NOT_FOUND:
+                raise
+    return await links.to(await ask())

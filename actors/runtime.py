@@ -9,23 +9,24 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self, Unpack
 
 import platformdirs
 import ray
-from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import journal as journal_actor
+from actors.calls import Gone, ask, tell
 from actors.cluster import ClusterInfo, connect, disconnect
+from actors.finding import end_actor, find_actor, process_id
 from actors.journal import JournalHandle
 from actors.places import DedicatedPlace, Links, SharedPlace
-from actors.router import ROUTER, RouterHandle
+from actors.router_handle import RouterHandle
 from actors.session_handle import SessionHandle
-from actors.settings import JOURNAL_NAME, RuntimeSettings, router_name
-from actors.spawning import find_actor, process_id
+from actors.settings import JOURNAL_NAME, Options, RuntimeSettings, checked, router_name
+from actors.spawning import spawn_router
 from agent_core.entries import Opened
-from agent_core.errors import ConfigError, PlacementError, SessionError
+from agent_core.errors import ConfigError, PlacementError, RayconteurError, SessionError
 from agent_core.journals.blobs import JournalBlobs
 from agent_core.journals.sqlite_file import FileOptions
 from agent_core.messages import SessionId
@@ -33,6 +34,7 @@ from agent_core.opening import AnyTool, check_session_id, new_session_id, openin
 
 JOURNAL_FILE = "journal.db"
 _ACTOR_BYTES = 120_000_000
+_STOP_DEADLINE = 10.0
 
 
 class Runtime:
@@ -42,10 +44,12 @@ class Runtime:
     else a new local one. A runtime with a `name` is met by other programs that give the same; a `detached` one lives on
     when the program ends, until `stop`. `data_dir` holds the journal, on the machine that this program runs on.
 
-    `sessions_per_actor` is 1: every session has an actor of its own, at most `max_actors` (by default as many as memory
-    allows). More than 1: sessions share `session_actors` actors. `executors` run tools; `routers` are shards of the
-    router. `max_concurrent_requests` bounds the requests of one actor to providers. `durability` is "process" (survives
-    the death of any process) or "power" (also that of the machine).
+    Of the `options`, `sessions_per_actor` is 1: every session has an actor of its own, at most `max_actors` (by default
+    as many as memory allows). More than 1: sessions share `session_actors` actors. `executors` run tools, each
+    `executor_slots` calls at once; `routers` are shards of the router. `max_concurrent_requests` bounds the requests of
+    one actor to providers. `durability` is "process" (survives the death of any process) or "power" (also that of the
+    machine). In seconds: a program that is not heard of for a `lease` (30) loses its place in its streams, and goes on
+    from there; a tool waits for `scale_up_wait` (0) for a node that has what it asks for.
     """
 
     def __init__(
@@ -56,21 +60,14 @@ class Runtime:
         detached: bool = False,
         data_dir: Path | str | None = None,
         dashboard: bool = True,
-        durability: Literal["process", "power"] = "process",
-        **sizes: int | None,
+        **options: Unpack[Options],
     ) -> None:
-        unknown = sorted(set(sizes) - set(_SIZES))
-        if unknown:
-            raise ConfigError(f"Runtime has no option '{unknown[0]}'. It has: {', '.join(_SIZES)}.")
-        for size, value in sizes.items():
-            if value is not None and value < 1:
-                raise ConfigError(f"{size}: must be 1 or more, not {value}.")
         if detached and name is None:
             raise ConfigError("detached: give the runtime a name, by which it is found again.")
         self._address, self._name, self._detached = address, name or secrets.token_hex(4), detached
         self._data_dir = Path(data_dir) if data_dir else platformdirs.user_data_path("rayconteur")
-        self._dashboard, self._durability = dashboard, durability
-        self._sizes = {size: value for size, value in sizes.items() if value is not None}
+        self._dashboard = dashboard
+        self._options = checked(options)
         self._stack = AsyncExitStack()
         self._open: _Open | None = None
 
@@ -79,11 +76,7 @@ class Runtime:
         async with AsyncExitStack() as stack:
             cluster = await connect(self._address, self._namespace, dashboard=self._dashboard)
             stack.callback(disconnect, cluster)
-            wanted = self._settings(cluster)
-            routers = _spawn_routers(wanted)
-            settings = await _settings_of(routers)
-            if settings.founder == wanted.founder:
-                stack.push_async_callback(_end, settings, routers)
+            settings = await _start_routers(self._settings(cluster), stack)
             await _start_journal(settings)
             links = Links(settings)
             stack.push_async_callback(links.close)
@@ -166,8 +159,7 @@ class Runtime:
         """End every actor of the runtime, a detached one too. Sessions stay in the journal."""
         state = self._opened()
         await state.router.stop()
-        for shard in range(state.settings.routers):
-            ray.kill(ray.get_actor(router_name(shard), state.settings.namespace), no_restart=True)
+        await end_actor(router_name(0), state.settings.namespace)
 
     def _opened(self) -> "_Open":
         if self._open is None:
@@ -176,33 +168,18 @@ class Runtime:
 
     def _settings(self, cluster: ClusterInfo) -> RuntimeSettings:
         resources = ray.cluster_resources()
-        sizes = dict(self._sizes)
-        shared = sizes.get("sessions_per_actor", 1) > 1
-        if not shared:
-            sizes.pop("sessions_per_actor", None)
-        sizes.setdefault("max_actors", max(4, int(resources.get("memory", 0) // _ACTOR_BYTES)))
-        sizes.setdefault("session_actors", max(1, int(resources.get("CPU", 1)) // 2))
         return RuntimeSettings(
-            namespace=self._namespace,
-            journal_path=str(self._data_dir.expanduser().absolute() / JOURNAL_FILE),
-            founder=secrets.token_hex(8),
-            tethered=not self._detached,
-            shared=shared,
-            durability=self._durability,
-            node_id=cluster.node_id,
-            **sizes,
+            **{
+                "max_actors": max(4, int(resources.get("memory", 0) // _ACTOR_BYTES)),
+                "session_actors": max(1, int(resources.get("CPU", 1)) // 2),
+                "namespace": self._namespace,
+                "journal_path": str(self._data_dir.expanduser().absolute() / JOURNAL_FILE),
+                "founder": secrets.token_hex(8),
+                "tethered": not self._detached,
+                "node_id": cluster.node_id,
+                **self._options,
+            }
         )
-
-
-_SIZES = (
-    "sessions_per_actor",
-    "session_actors",
-    "max_actors",
-    "executors",
-    "executor_slots",
-    "routers",
-    "max_concurrent_requests",
-)
 
 
 class _Open:
@@ -216,23 +193,28 @@ class _Open:
         self.dedicated = DedicatedPlace(links, self.router)
 
 
-def _spawn_routers(settings: RuntimeSettings) -> list[Any]:
-    """The shards: new ones, or those that are there. New ones are not detached, so that they end with this program."""
-    lifetime = "non_detached" if settings.tethered else "detached"
-    return [
-        ROUTER.options(
-            name=router_name(shard), namespace=settings.namespace, get_if_exists=True, lifetime=lifetime
-        ).remote(settings, shard)
-        for shard in range(settings.routers)
-    ]
+async def _start_routers(settings: RuntimeSettings, stack: AsyncExitStack) -> RuntimeSettings:
+    """Start the router, or meet the one of this name: the settings that the runtime goes by.
 
-
-async def _settings_of(routers: Sequence[Any]) -> RuntimeSettings:
-    """What the runtime was started with, by this program or by the one that it meets. Raises PlacementError."""
+    What was started here ends with `stack`, unless it is detached.
+    """
+    first = await spawn_router(0, settings)
     try:
-        return (await asyncio.gather(*(router.settings.remote() for router in routers)))[0]
-    except RayError as error:
-        raise PlacementError(f"The router could not be started: {str(error).splitlines()[0]}") from None
+        known: RuntimeSettings = await ask(first, "settings")
+    except Gone as error:
+        raise PlacementError(
+            f"The router did not start ({error}). Look at the cluster (`ray status`) and the logs of Ray.", "no_start"
+        ) from None
+    if known.founder != settings.founder:
+        return known
+    # The first shard is no detached actor: it ends with this program, and all the others when it is gone.
+    if settings.tethered:
+        stack.push_async_callback(_end, first)
+    for shard in range(1, settings.routers):
+        await spawn_router(shard, settings)
+    if not settings.shared:
+        tell(first, "prepare")
+    return settings
 
 
 async def _start_journal(settings: RuntimeSettings) -> None:
@@ -248,11 +230,8 @@ async def _start_journal(settings: RuntimeSettings) -> None:
     await handle.open()
 
 
-async def _end(settings: RuntimeSettings, routers: Sequence[Any]) -> None:
-    """End what this program started. Of a detached runtime, nothing."""
-    if not settings.tethered:
-        return
-    with suppress(RayError, TimeoutError):
-        await asyncio.wait_for(routers[0].stop.remote(), 10.0)
-    for router in routers:
-        ray.kill(router, no_restart=True)
+async def _end(first: Any) -> None:
+    """End what this program started. The shard is held until then: Ray ends it with its last handle."""
+    with suppress(Gone, RayconteurError, TimeoutError):
+        await asyncio.wait_for(ask(first, "stop"), _STOP_DEADLINE)
+    await asyncio.to_thread(ray.kill, first, no_restart=True)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from actors.channel import LEASE, Channel
-from actors.envelopes import Frame, Request, answer_frame, refusal_frame
+from actors.channel import Channel
+from actors.envelopes import MOVED, Frame, Request, answer_frame, refusal_frame
 from actors.journal import JournalHandle
 from actors.operations import OPERATIONS, Context
 from actors.settings import JOURNAL_NAME, LOCAL_MODEL_NAME, RuntimeSettings
@@ -21,7 +21,7 @@ from actors.tethers import hold_on
 from actors.tool_dispatch import ToolDispatcher
 from agent_core import inputs
 from agent_core.clock import SystemClock
-from agent_core.errors import RayconteurError, SessionError
+from agent_core.errors import PlacementError, RayconteurError, SessionError
 from agent_core.garbage import settle_garbage
 from agent_core.hosting import SessionHost
 from agent_core.messages import SessionId
@@ -40,14 +40,18 @@ log = logging.getLogger("rayconteur.actor")
 
 
 class SessionActor:
-    """Hosts sessions. `name` is its Ray name; `capacity` the sessions that it takes."""
+    """Hosts sessions. `name` is its Ray name; `capacity` the sessions that it takes.
+
+    With room for one it is dedicated: to the session that the router assigns, or else to the first that is asked for.
+    """
 
     def __init__(self, name: str, settings: RuntimeSettings, capacity: int) -> None:
         self._name, self._settings, self._capacity = name, settings, capacity
+        self._tenant: str | None = None
         self._channels: dict[str, Channel] = {}
         self._host: SessionHost | None = None
         self._tools: ToolDispatcher | None = None
-        self._local_model: "LocalModelHandle | None" = None
+        self._local_model: LocalModelHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -81,7 +85,7 @@ class SessionActor:
         return self._host
 
     async def _local_url(self) -> str:
-        from actors.local_model import LocalModelHandle  # noqa: PLC0415 - only who asks for it pays its import
+        from actors.local_model import LocalModelHandle
 
         if self._local_model is None:
             settings = self._settings
@@ -93,29 +97,30 @@ class SessionActor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def assign(self, session_id: str) -> str:
+        """Belong to this session from now on, unless it is another's already. Returns whose this actor is."""
+        self._tenant = self._tenant or session_id
+        return self._tenant
+
     async def frames(self, client: str) -> AsyncIterator[list[Frame]]:
-        """The stream of one client process: answers and events, in envelopes. It ends when the client's lease does."""
+        """The stream of one client: answers and events, in envelopes. It ends when the client's lease does."""
         self._ensure()
-        channel = Channel(client)
-        previous = self._channels.get(client)
-        if previous is not None:
-            previous.close()
-        self._channels[client] = channel
-        # The first envelope tells the client that requests sent from now on are answered here.
-        yield []
+        channel = self._channels[client] = Channel(self._settings.lease)
         try:
+            # The first envelope tells the client that requests sent from now on are answered here.
+            yield []
             async for envelope in channel.stream():
                 yield envelope
         finally:
             channel.close()
-            if self._channels.get(client) is channel:
-                del self._channels[client]
+            self._channels.pop(client, None)
 
     async def deliver(self, client: str, requests: Sequence[tuple[Any, ...]]) -> None:
-        """Take an envelope of requests. Answers go out by the client's stream."""
+        """Take an envelope of requests. Answers go out by the client's stream; without one it hears of that itself."""
         host, channel = self._ensure(), self._channels.get(client)
         if channel is None:
-            raise SessionError("The stream of this client is not open here.", "no_stream")
+            return
+        channel.received += 1
         channel.renew()
         for item in requests:
             request = Request(*item)
@@ -123,35 +128,58 @@ class SessionActor:
 
     async def _answer(self, context: Context, request: Request) -> None:
         try:
+            self._check_tenant(request.session_id)
             value = await OPERATIONS[request.operation](context, SessionId(request.session_id), *request.arguments)
         except RayconteurError as error:
-            context.channel.put(refusal_frame(request.number, error), urgent=True)
+            frame = refusal_frame(request.number, error)
+        except Exception as error:
+            # Whoever waits for the answer must not wait for ever.
+            log.exception("session %s: '%s' failed unexpectedly", request.session_id, request.operation)
+            text = f"'{request.operation}' failed ({type(error).__name__}). The log of actor '{self._name}' says more."
+            frame = refusal_frame(request.number, SessionError(text, "unexpected"))
         else:
-            context.channel.put(answer_frame(request.number, value), urgent=True)
+            frame = answer_frame(request.number, value)
+        context.channel.put(frame, urgent=True)
 
+    def _check_tenant(self, session_id: str) -> None:
+        if self._capacity == 1:
+            self._tenant = self._tenant or session_id
+            if self._tenant != session_id:
+                raise PlacementError(f"Actor '{self._name}' belongs to another session. Open the session anew.", MOVED)
+
+    @ray.method(enable_task_events=False)
     async def settle(self, reports: Sequence[ToolReport]) -> None:
         """Take an envelope of reports from a tool executor."""
         self._ensure()
         if self._tools is not None:
             self._tools.settle(reports)
 
-    async def renew(self, client: str) -> bool:
-        """Keep a client's readers for another lease. False if they are gone."""
+    @ray.method(enable_task_events=False)
+    async def renew(self, client: str, envelopes: int) -> bool:
+        """Keep a client's readers for another lease. False if they are gone, or fewer envelopes than so many came."""
+        channel = self._channels.get(client)
+        if channel is None:
+            return False
+        channel.renew()
+        return channel.received >= envelopes
+
+    @ray.method(enable_task_events=False)
+    async def let_go(self, client: str) -> None:
+        """The client has left: end its stream and its readers."""
         channel = self._channels.get(client)
         if channel is not None:
-            channel.renew()
-        return channel is not None
+            channel.close()
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(LEASE / 3)
+            await asyncio.sleep(self._settings.lease / 3)
             for channel in tuple(self._channels.values()):
                 if channel.expired:
                     channel.close()
 
     # --- the control thread: may run while the main loop is stuck, and touches nothing of it ------------------------
 
-    @ray.method(concurrency_group="control")
+    @ray.method(concurrency_group="control", enable_task_events=False)
     async def status(self, session_id: str) -> SessionStatus | None:
         """The session's status, None if it is not active here."""
         shell = self._host.find(SessionId(session_id)) if self._host else None
@@ -168,9 +196,11 @@ class SessionActor:
         return (await asyncio.wrap_future(done)).turn_id is not None
 
     @ray.method(concurrency_group="control")
-    async def hosted(self) -> Sequence[str]:
-        """The sessions that are active here."""
-        return self._host.active if self._host else ()
+    async def tenant(self) -> str | None:
+        """The session that this dedicated actor belongs to."""
+        return self._tenant
 
 
-SESSION = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups={"control": 64})(SessionActor)
+# The types of `ray.remote` leave concurrency groups out.
+_remote: Any = ray.remote
+SESSION = _remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups={"control": 64})(SessionActor)

@@ -9,14 +9,13 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-from ray.exceptions import RayError
-
-from actors.link import Link, LinkLost
+from actors.calls import Gone, ask
+from actors.link import Link, LinkLost, Moved
 from actors.operations import MESSAGES, PAYLOAD_IN, TOOLS
 from agent_core.config import SessionConfig
 from agent_core.cursor import Cursor, Event
 from agent_core.entries import FromLLMPayload, Settings, TurnEnded
-from agent_core.errors import PlacementError, SessionClosed
+from agent_core.errors import PlacementError, RayconteurError, SessionClosed
 from agent_core.messages import Message, SessionId, TurnId
 from agent_core.payloads import InterruptMode, When
 from agent_core.session_protocol import Input
@@ -32,6 +31,8 @@ class Place(Protocol):
     """Where a session is: the link to its actor, and what to do when it has ended."""
 
     async def link(self, session_id: SessionId) -> Link: ...
+
+    def forget(self, session_id: SessionId) -> None: ...
 
     async def release(self, session_id: SessionId) -> None: ...
 
@@ -79,8 +80,8 @@ class SessionHandle:
                         if isinstance(event.payload, TurnEnded):
                             return
                 raise self._closed()
-            except LinkLost:
-                continue
+            except LinkLost as lost:
+                await self._lost(lost)
             finally:
                 link.leave(self._id, reader)
 
@@ -106,17 +107,13 @@ class SessionHandle:
                         place = event.cursor
                         yield event
                 return
-            except LinkLost:
-                continue
+            except LinkLost as lost:
+                await self._lost(lost)
             finally:
                 link.leave(self._id, reader)
 
     async def interrupt(self, mode: InterruptMode = "keep") -> bool:
-        link = await self._link()
-        try:
-            answer: bool | None = await link.actor.interrupt.remote(self._id, mode)
-        except RayError:
-            answer = None
+        answer: bool | None = await self._control("interrupt", mode)
         return answer if answer is not None else await self.call("interrupt", mode)
 
     async def retry(self) -> TurnId:
@@ -125,11 +122,7 @@ class SessionHandle:
     # --- what is known ----------------------------------------------------------------------------------------------
 
     async def status(self) -> SessionStatus:
-        link = await self._link()
-        try:
-            status: SessionStatus | None = await link.actor.status.remote(self._id)
-        except RayError:
-            status = None
+        status: SessionStatus | None = await self._control("status")
         return status or SessionStatus.model_validate_json(await self.call("status"))
 
     async def history(self, *, full: bool = False) -> Sequence[Message]:
@@ -193,16 +186,29 @@ class SessionHandle:
                     link = await self._link()
                     try:
                         return await link.call(self._id, operation, *arguments)
-                    except LinkLost:
-                        await asyncio.sleep(_PAUSE)
+                    except LinkLost as lost:
+                        await self._lost(lost)
         except TimeoutError:
             raise PlacementError(
                 f"Session '{self._id}' did not answer within {deadline:g} seconds. See whether its actor and the"
                 " journal are alive in the Ray dashboard."
             ) from None
 
+    async def _control(self, method: str, *arguments: Any) -> Any:
+        """Have the actor's control thread answer, which is never busy. None if it cannot."""
+        link = await self._link()
+        try:
+            return await ask(link.actor, method, self._id, *arguments)
+        except (Gone, RayconteurError):
+            return None
+
     async def _link(self) -> Link:
         return await self._place.link(self._id)
+
+    async def _lost(self, lost: LinkLost) -> None:
+        if isinstance(lost, Moved):
+            self._place.forget(self._id)
+        await asyncio.sleep(_PAUSE)
 
     def _closed(self) -> SessionClosed:
         return SessionClosed(f"Session '{self._id}' was shut down before the turn ended.", "closed")

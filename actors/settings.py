@@ -3,36 +3,100 @@
 The rule here: names are made from these and from nothing else, so that whoever knows the namespace finds every actor.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from agent_core.errors import ConfigError
 
 JOURNAL_NAME = "journal"
 LOCAL_MODEL_NAME = "local-model"
+DEDICATED = "session/"
+
+Durability = Literal["process", "power"]
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeSettings:
     """What every actor of a runtime is told.
 
-    `founder` is the mark of the program that started it. Sessions are `shared` unless they ask for an actor of their own.
-    `journal_path` is a file on the journal's node. `sessions_per_actor` bounds the sessions of a shared actor, of which
-    there are `session_actors`; `max_actors` bounds the actors that are dedicated to one session. `tethered` actors end
-    with the program that started the runtime.
+    `journal_path` is a file on the journal's node. `founder` marks the program that started the runtime; `tethered`
+    actors end with it. `sessions_per_actor` above 1 bounds the sessions of a shared actor, of which there are
+    `session_actors`; at 1, sessions that are not said to share have an actor each, at most `max_actors`. Times are in
+    seconds: a client that is not heard of for a `lease` is let go, and a tool waits for `scale_up_wait` for a node that
+    has what it asks for.
     """
 
     namespace: str
     journal_path: str
     founder: str = ""
     tethered: bool = True
-    shared: bool = False
     routers: int = 1
     session_actors: int = 1
-    sessions_per_actor: int = 10_000
+    sessions_per_actor: int = 1
     max_actors: int = 32
     executors: int = 1
     executor_slots: int = 256
     max_concurrent_requests: int = 64
-    durability: str = "process"
+    lease: float = 30.0
+    scale_up_wait: float = 0.0
+    durability: Durability = "process"
     node_id: str | None = None
+
+    @property
+    def shared(self) -> bool:
+        """Whether sessions share actors unless they ask for one of their own."""
+        return self.sessions_per_actor > 1
+
+    @property
+    def shared_capacity(self) -> int:
+        """How many sessions a shared actor takes."""
+        return self.sessions_per_actor if self.shared else _SHARED_CAPACITY
+
+
+class Options(TypedDict, total=False):
+    """What may be chosen when a runtime is opened: fields of `RuntimeSettings`. None is as good as unset."""
+
+    durability: Durability
+    sessions_per_actor: int | None
+    session_actors: int | None
+    max_actors: int | None
+    executors: int | None
+    executor_slots: int | None
+    routers: int | None
+    max_concurrent_requests: int | None
+    lease: float | None
+    scale_up_wait: float | None
+
+
+_SHORTEST_LEASE = 0.5
+_SHARED_CAPACITY = 10_000
+
+
+def checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are set. Raises ConfigError for a name that is none and for a value that cannot be."""
+    known = Options.__annotations__
+    chosen = {name: value for name, value in options.items() if value is not None}
+    for name, value in options.items():
+        if name not in known:
+            raise ConfigError(f"Runtime has no option '{name}'. It has: {', '.join(known)}.")
+        if value is not None and (wrong := _objection(name, value)):
+            raise ConfigError(f"{name}: must be {wrong}, not {value!r}.")
+    return chosen
+
+
+def _objection(name: str, value: object) -> str | None:
+    """What the option must be, if it is something else."""
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
+    match name:
+        case "durability":
+            return None if value in {"process", "power"} else "'process' or 'power'"
+        case "lease":
+            return None if number >= _SHORTEST_LEASE else f"{_SHORTEST_LEASE} seconds or more"
+        case "scale_up_wait":
+            return None if number >= 0 else "0 seconds or more"
+        case _:
+            return None if isinstance(number, int) and number >= 1 else "a whole number, 1 or more"
 
 
 def router_name(shard: int) -> str:
@@ -47,7 +111,7 @@ def shared_name(index: int) -> str:
 
 def dedicated_name(number: int) -> str:
     """The Ray name of an actor of one session."""
-    return f"session/{number}"
+    return f"{DEDICATED}{number}"
 
 
 def executor_name(pool: str, index: int) -> str:

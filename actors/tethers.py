@@ -7,9 +7,12 @@ a call to the router that fails, and no router being found again, as it is when 
 import asyncio
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError
 
+from actors.calls import Gone, ask
+from actors.finding import find_actor
 from actors.settings import RuntimeSettings, router_name
+from agent_core.errors import PlacementError
 
 _PAUSE = 1.0
 _MISSES = 5
@@ -20,12 +23,13 @@ async def hold_on(settings: RuntimeSettings) -> None:
     misses = 0
     while misses < _MISSES:
         try:
-            router = await asyncio.to_thread(ray.get_actor, router_name(0), settings.namespace)
+            router = await find_actor(router_name(0), settings.namespace)
             misses = 0
-            await router.hold.remote()
-        except ValueError:
+            await ask(router, "hold")
+        except PlacementError:
             misses += 1
-        except RayActorError:
+        except (Gone, RayError):
+            # It starts again, or the cluster does; either shows in the next look.
             pass
         await asyncio.sleep(_PAUSE)
     # Ending the process would only have Ray start the actor again.

@@ -7,17 +7,19 @@ only if its tool is idempotent; otherwise its outcome is unknown, and the model 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
 
-from actors.router import RouterHandle
+from actors.calls import Gone, ask, tell
+from actors.finding import find_actor
+from actors.router_handle import RouterHandle
 from actors.settings import RuntimeSettings
 from agent_core.content import ToolResultBlock
 from agent_core.entries import ToolOutcome
-from agent_core.errors import RayconteurError
+from agent_core.errors import PlacementError, RayconteurError
 from agent_core.ports import Clock, ToolInvocation, ToolReport
 from agent_core.tools.definition import ToolResources
 
@@ -25,13 +27,18 @@ Deliver = Callable[[ToolReport], None]
 log = logging.getLogger("rayconteur.tools")
 
 _SENDS = 3
+_LEASES = 50
+_PAUSE = 0.1
 
 
 @dataclass(slots=True)
 class _Pending:
+    """A call without a report. `executor` is where it was last sent."""
+
     invocation: ToolInvocation
     deliver: Deliver
     lane: "_Lane"
+    executor: Any = None
     sends: int = 0
 
 
@@ -68,7 +75,7 @@ class ToolDispatcher:
         """See `ToolExecutor.cancel`."""
         for key in keys:
             pending = self._pending.pop(key, None)
-            if pending is not None:
+            if pending is not None and pending.executor is not None:
                 pending.lane.cancelled.append(key)
                 self._kick(pending.lane)
 
@@ -87,49 +94,81 @@ class ToolDispatcher:
         if lane.task is None:
             lane.task = asyncio.get_running_loop().create_task(self._flush(lane))
 
+    # --- sending ----------------------------------------------------------------------------------------------------
+
     async def _flush(self, lane: _Lane) -> None:
         """Send what waits. Everything that comes in the same turn of the loop shares the envelope."""
         try:
             while lane.waiting or lane.cancelled:
-                executor = lane.executor or await self._lease(lane)
-                waiting, lane.waiting = lane.waiting, []
-                cancelled, lane.cancelled = lane.cancelled, []
-                if cancelled:
-                    executor.cancel.remote(self._client, cancelled)
-                sent = [pending for pending in waiting if pending.invocation.key in self._pending]
-                for pending in sent:
-                    pending.sends += 1
-                if sent:
-                    executor.run.remote(self._client, [pending.invocation for pending in sent])
+                if lane.executor is None:
+                    await self._lease(lane)
+                try:
+                    self._send(lane)
+                except Gone:
+                    lane.executor = None
+                    await self._clock.sleep(_PAUSE)
         except RayconteurError as error:
-            waiting, lane.waiting = lane.waiting, []
-            for pending in waiting:
-                self._report(pending, "unavailable", f"No place to run the tool: {error.message}")
+            self._give_up(lane, f"There is no place to run this tool. {error.message}")
+        except Exception as error:
+            # Whatever went wrong here, the turn must not wait for ever.
+            log.exception("tool calls could not be sent")
+            self._give_up(lane, f"The tool could not be started ({type(error).__name__}). The session's log says more.")
         finally:
             lane.task = None
 
-    async def _lease(self, lane: _Lane) -> Any:
-        name = await self._router.lease(lane.resources, self._client)
-        executor = await asyncio.to_thread(ray.get_actor, name, self._settings.namespace)
-        await executor.attach.remote(self._client, ray.get_runtime_context().current_actor)
-        lane.executor = executor
-        watch = asyncio.get_running_loop().create_task(self._watch(lane, executor))
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
-        return executor
+    def _send(self, lane: _Lane) -> None:
+        """Raises Gone if nothing was sent."""
+        sent = [pending for pending in lane.waiting if pending.invocation.key in self._pending]
+        if lane.cancelled:
+            tell(lane.executor, "cancel", self._client, lane.cancelled)
+            lane.cancelled = []
+        if sent:
+            tell(lane.executor, "run", self._client, [pending.invocation for pending in sent])
+        lane.waiting = []
+        for pending in sent:
+            pending.executor = lane.executor
+            pending.sends += 1
+
+    async def _lease(self, lane: _Lane) -> None:
+        """Have an executor for the lane. Raises PlacementError if there is none to be had."""
+        name = ""
+        for _ in range(_LEASES):
+            name = await self._router.lease(lane.resources, self._client)
+            try:
+                executor = await find_actor(name, self._settings.namespace)
+                await ask(executor, "attach", self._client, ray.get_runtime_context().current_actor)
+            except (Gone, PlacementError):
+                # It ended since; the router starts another.
+                await self._clock.sleep(_PAUSE)
+                continue
+            lane.executor = executor
+            watch = asyncio.get_running_loop().create_task(self._watch(lane, executor))
+            self._watches.add(watch)
+            watch.add_done_callback(self._watches.discard)
+            return
+        raise PlacementError(f"The executor '{name}' ends as soon as it starts. Its log is in the Ray dashboard.")
+
+    def _give_up(self, lane: _Lane, text: str) -> None:
+        waiting, lane.waiting, lane.cancelled = lane.waiting, [], []
+        for pending in waiting:
+            self._report(pending, "unavailable", text)
+
+    # --- when an executor dies --------------------------------------------------------------------------------------
 
     async def _watch(self, lane: _Lane, executor: Any) -> None:
         """Wait for the executor's death, then see to the calls that were with it."""
-        try:
-            await executor.wait_closed.remote()
-        except RayError:
-            log.warning("a tool executor was lost; its calls are seen to")
+        with suppress(Gone):
+            await ask(executor, "wait_closed")
         if lane.executor is executor:
             lane.executor = None
-        await self._clock.sleep(0.1)
-        for pending in [pending for pending in self._pending.values() if pending.lane is lane and pending.sends]:
-            call = pending.invocation.call
-            if call.idempotent and pending.sends < _SENDS:
+        # Reports that it sent before may still be on their way.
+        await self._clock.sleep(_PAUSE)
+        lost = [pending for pending in self._pending.values() if pending.executor is executor]
+        if lost:
+            log.warning("a tool executor was lost with %d calls", len(lost))
+        for pending in lost:
+            if pending.invocation.call.idempotent and pending.sends < _SENDS:
+                pending.executor = None
                 lane.waiting.append(pending)
                 self._kick(lane)
             else:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import ray
+
 from actors.settings import RuntimeSettings
 from actors.tethers import hold_on
 from agent_core.ports import ToolInvocation, ToolReport
@@ -108,3 +110,7 @@ class ToolExecutorActor:
         self._executor.prepare()
         if self._watchdog is not None:
             self._watchdog.start()
+
+
+# A call that was lost is its client's affair: `tool_dispatch` knows what may run twice.
+EXECUTOR = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0)(ToolExecutorActor)

@@ -1,0 +1,162 @@
+"""Actors that belong to one session each: which there are, whose they are, and one that stands by for the next.
+
+The rule here: an actor knows whose it is, and the journal knows which actor had a session last. So a router that starts
+again finds every session in its actor, and no session gets a second one.
+"""
+
+import asyncio
+import itertools
+import logging
+from contextlib import suppress
+
+from actors.calls import Gone, ask
+from actors.finding import end_actor, find_actor, names_in
+from actors.journal import JournalHandle
+from actors.settings import DEDICATED, JOURNAL_NAME, RuntimeSettings, dedicated_name
+from actors.spawning import spawn_session
+from agent_core.errors import PlacementError
+from agent_core.messages import SessionId
+
+log = logging.getLogger("rayconteur.router")
+
+_ANSWER = 10.0
+_PAUSE = 0.1
+
+
+class DedicatedActors:
+    """The dedicated actors of one router shard, at most its share of `max_actors`, the one that stands by included."""
+
+    def __init__(self, settings: RuntimeSettings, shard: int) -> None:
+        self._settings, self._shard = settings, shard
+        self._limit = max(1, (settings.max_actors + settings.routers - 1 - shard) // settings.routers)
+        self._names: dict[str, str] = {}
+        self._placing: dict[str, asyncio.Task[str]] = {}
+        self._vacant: list[str] = []
+        self._standby: asyncio.Task[str] | None = None
+        self._numbers = itertools.count(shard, settings.routers)
+        self._finding: asyncio.Task[None] | None = None
+        self._found_some = False
+
+    async def place(self, session_id: str) -> str:
+        """The name of the session's actor, a new one if it has none. Raises PlacementError."""
+        await self._find_again()
+        task = self._placing.get(session_id)
+        if task is None:
+            task = self._placing[session_id] = asyncio.get_running_loop().create_task(self._place(session_id))
+            task.add_done_callback(lambda _: self._placing.pop(session_id, None))
+        return await asyncio.shield(task)
+
+    async def release(self, session_id: str) -> None:
+        """The session was shut down: end its actor."""
+        await self._find_again()
+        if session_id in self._placing:
+            with suppress(PlacementError):
+                await self.place(session_id)
+        name = self._names.pop(session_id, None)
+        if name is not None:
+            await end_actor(name, self._settings.namespace)
+            await self.prepare()
+
+    async def prepare(self) -> None:
+        """Have an actor stand by, if there is room for one more and none does."""
+        await self._find_again()
+        if self._standby is None and not self._vacant and len(self._taken) < self._limit:
+            self._standby = asyncio.get_running_loop().create_task(self._spawn())
+            # Whoever takes it hears of its failure; if nobody does, it is no failure.
+            self._standby.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    @property
+    def _taken(self) -> set[str]:
+        """The sessions that have an actor or are about to."""
+        return {*self._names, *self._placing}
+
+    async def _place(self, session_id: str) -> str:
+        name = self._names.get(session_id) or await self._last_place(session_id)
+        if name is None or not await self._give(name, session_id):
+            self._names.pop(session_id, None)
+            name = await self._next()
+            while not await self._give(name, session_id):
+                name = await self._next()
+        self._names[session_id] = name
+        if name in self._vacant:
+            self._vacant.remove(name)
+        await self.prepare()
+        return name
+
+    async def _last_place(self, session_id: str) -> str | None:
+        """The actor that had the session last, if an earlier router may have placed it."""
+        if not self._found_some:
+            return None
+        journal = JournalHandle(JOURNAL_NAME, self._settings.namespace)
+        info = await journal.session_info(SessionId(session_id))
+        return info.owner if info is not None and info.owner.startswith(DEDICATED) else None
+
+    async def _give(self, name: str, session_id: str) -> bool:
+        """Have the actor belong to the session: whether it does."""
+        try:
+            actor = await find_actor(name, self._settings.namespace)
+            tenant: str = await ask(actor, "assign", session_id)
+        except PlacementError:
+            return False
+        except Gone:
+            # It starts again, and then belongs to the session that asks for it first.
+            return session_id in self._names
+        if tenant != session_id:
+            self._names[tenant] = name
+        return tenant == session_id
+
+    async def _next(self) -> str:
+        """An actor that belongs to nobody yet. Raises PlacementError if there may be no more."""
+        if self._vacant:
+            return self._vacant.pop()
+        if len(self._taken) > self._limit:
+            raise PlacementError(
+                f"{len(self._names)} sessions have an actor of their own, as many as this cluster's memory allows"
+                " (max_actors). Shut some down, or open sessions with sessions_per_actor > 1: they share actors.",
+                "full",
+            )
+        standby, self._standby = self._standby, None
+        if standby is not None:
+            try:
+                return await standby
+            except PlacementError as error:
+                log.warning("the actor that stood by could not be started: %s", error)
+        return await self._spawn()
+
+    async def _spawn(self) -> str:
+        name = dedicated_name(next(self._numbers))
+        await spawn_session(name, self._settings, 1)
+        return name
+
+    # --- after a restart --------------------------------------------------------------------------------------------
+
+    async def _find_again(self) -> None:
+        """Learn once from the actors that are there whose they are."""
+        if self._finding is None:
+            self._finding = asyncio.get_running_loop().create_task(self._survey())
+        await asyncio.shield(self._finding)
+
+    async def _survey(self) -> None:
+        named = [name for name in await names_in(self._settings.namespace) if name.startswith(DEDICATED)]
+        numbers = {name: int(name.removeprefix(DEDICATED)) for name in named}
+        mine = [name for name, number in numbers.items() if number % self._settings.routers == self._shard]
+        for name, tenant in zip(mine, await asyncio.gather(*map(self._tenant, mine)), strict=True):
+            if tenant is None:
+                self._vacant.append(name)
+            else:
+                self._names[tenant] = name
+        self._found_some = bool(named)
+        start = max(numbers.values(), default=-1) + 1
+        self._numbers = itertools.count(start + (self._shard - start) % self._settings.routers, self._settings.routers)
+
+    async def _tenant(self, name: str) -> str | None:
+        """Whose the actor is. One that is silent is taken for nobody's: it is asked again when it is given away."""
+        with suppress(PlacementError, TimeoutError):
+            async with asyncio.timeout(_ANSWER):
+                actor = await find_actor(name, self._settings.namespace)
+                while True:
+                    try:
+                        return await ask(actor, "tenant")
+                    except Gone:
+                        await asyncio.sleep(_PAUSE)
+        return None

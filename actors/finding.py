@@ -1,0 +1,46 @@
+"""How actors of a runtime are found by name, and ended.
+
+The rule here: a name is asked for each time; what it stands for may have been started again since.
+"""
+
+import asyncio
+import importlib
+from contextlib import suppress
+from typing import Any, cast
+
+import ray
+from ray.util import list_named_actors
+
+from agent_core.errors import PlacementError
+
+NOT_FOUND = "not_found"
+
+
+async def find_actor(name: str, namespace: str) -> Any:
+    """The actor of that name. Raises PlacementError of kind NOT_FOUND if there is none."""
+    try:
+        # Asks the cluster and blocks meanwhile.
+        return await asyncio.to_thread(ray.get_actor, name, namespace)
+    except ValueError:
+        raise PlacementError(f"No actor '{name}' is there. Was the runtime stopped?", NOT_FOUND) from None
+
+
+async def end_actor(name: str, namespace: str) -> None:
+    """End the actor of that name for good, if there is one."""
+    with suppress(PlacementError):
+        actor = await find_actor(name, namespace)
+        await asyncio.to_thread(ray.kill, actor, no_restart=True)
+
+
+async def names_in(namespace: str) -> list[str]:
+    """The names of all actors in a namespace."""
+    # Ray types this for one namespace alone.
+    named = cast("list[dict[str, str]]", await asyncio.to_thread(list_named_actors, all_namespaces=True))
+    return [item["name"] for item in named if item["namespace"] == namespace]
+
+
+def process_id(actor: Any) -> int:
+    """The process id of an actor, on its own node. Asks the cluster and blocks meanwhile."""
+    # The public way, `ray.util.state`, needs a dashboard.
+    table: Any = importlib.import_module("ray._private.state").actors(actor._actor_id.hex())  # noqa: SLF001
+    return int(table["Pid"])

@@ -1,0 +1,85 @@
+"""`RouterHandle`: the router as everybody else sees it, all shards of it.
+
+The rule here: a shard is computed, never asked for. Calls are repeated while a shard starts again: what they ask of it
+can be asked twice.
+"""
+
+import asyncio
+from typing import Any
+
+from actors.calls import Gone, ask
+from actors.finding import NOT_FOUND, find_actor
+from actors.settings import RuntimeSettings, router_name, shared_name
+from agent_core.errors import PlacementError
+from agent_core.placement import rendezvous, shard_of
+from agent_core.tools.definition import ToolResources
+
+EXECUTOR_DEADLINE = 300.0
+"""Seconds that a tool waits, beyond `scale_up_wait`, for resources that others hold."""
+
+_DEADLINE = 60.0
+_PAUSE = 0.05
+
+
+class RouterHandle:
+    """The router of a runtime."""
+
+    def __init__(self, settings: RuntimeSettings) -> None:
+        self._settings = settings
+        self._shards: dict[int, Any] = {}
+        self._shared = [shared_name(index) for index in range(settings.session_actors)]
+
+    def shared_name_of(self, session_id: str) -> str:
+        """The name of the shared actor that the session belongs to."""
+        return rendezvous(session_id, self._shared)
+
+    async def place(self, session_id: str) -> str:
+        """See `RouterActor.place`."""
+        return await self._ask(shard_of(session_id, self._settings.routers), "place", session_id)
+
+    async def share(self, session_id: str) -> str:
+        """Have the shared actor of the session spawned; its name, once it answers."""
+        index = self._shared.index(self.shared_name_of(session_id))
+        return await self._ask(index % self._settings.routers, "share", index)
+
+    async def release(self, session_id: str) -> None:
+        """See `RouterActor.release`."""
+        await self._ask(shard_of(session_id, self._settings.routers), "release", session_id)
+
+    async def lease(self, resources: ToolResources, client: str) -> str:
+        """See `RouterActor.lease`."""
+        deadline = EXECUTOR_DEADLINE + self._settings.scale_up_wait + _DEADLINE
+        return await self._ask(shard_of(client, self._settings.routers), "lease", resources, client, deadline=deadline)
+
+    async def prepare(self) -> None:
+        """See `RouterActor.prepare`."""
+        await asyncio.gather(*(self._ask(shard, "prepare") for shard in range(self._settings.routers)))
+
+    async def stop(self) -> None:
+        """See `RouterActor.stop`."""
+        await self._ask(0, "stop")
+
+    async def _ask(self, shard: int, method: str, *arguments: Any, deadline: float = _DEADLINE) -> Any:
+        until = asyncio.get_running_loop().time() + deadline
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    router = self._shards.get(shard) or await find_actor(router_name(shard), self._settings.namespace)
+                    self._shards[shard] = router
+                    return await ask(router, method, *arguments)
+            except Gone:
+                reason = "it starts again"
+            except PlacementError as error:
+                if error.kind != NOT_FOUND:
+                    raise
+                reason = "it is not there"
+            except TimeoutError:
+                reason = "it is silent"
+            self._shards.pop(shard, None)
+            if asyncio.get_running_loop().time() + _PAUSE >= until:
+                raise PlacementError(
+                    f"The router did not place this within {deadline:g} seconds: {reason}. See whether the runtime's"
+                    " program still runs, and look at the cluster's free resources (`ray status`).",
+                    "no_router",
+                )
+            await asyncio.sleep(_PAUSE)
