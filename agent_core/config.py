@@ -82,7 +82,7 @@ class SessionConfig(Frozen):
         if not slash or not name or provider not in ("anthropic", "openai", "local"):
             raise ValueError(
                 f"'{value}' is not of the form provider/name with provider anthropic, openai or local"
-                " (for example anthropic/claude-sonnet-4-5, openai/gpt-5, local/smollm2)"
+                " (for example anthropic/claude-sonnet-5-5, openai/gpt-6.2-sol, local/smollm2)"
             )
         return value
 

@@ -74,7 +74,7 @@ def answer(size: int) -> Complete:
         created_at=1.7e9,
         completed_at=1.7e9,
         provider="anthropic",
-        model="claude-sonnet-4-5",
+        model="claude-sonnet-5-5",
         usage=Usage(input_tokens=1000, output_tokens=150),
         finish_reason="end_turn",
         content=(TextBlock(text="lorem ipsum "[: max(1, size)] * (size // 12 + 1)),),

@@ -150,7 +150,7 @@ def test_every_error_is_shown(readme: str) -> None:
 
 def test_numbers_that_the_code_decides_are_the_codes(readme: str) -> None:
     assert f"up to {RetryPolicy().max_attempts} attempts" in readme
-    assert f"{RuntimeSettings('', '').sessions_per_actor:,} if the runtime says nothing" in readme
+    assert f"{RuntimeSettings('', '').shared_capacity:,} if the runtime says nothing" in readme
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
