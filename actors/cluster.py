@@ -17,10 +17,10 @@ from typing import Any
 import ray
 from ray.exceptions import AuthenticationError, RaySystemError
 
-from agent_core.errors import ConfigError, PlacementError
+from actors.reaching import no_token, resolve
+from agent_core.errors import PlacementError
 
 ROOT = Path(__file__).resolve().parent.parent
-_CONNECT_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,7 @@ async def connect(address: str | None, namespace: str, *, dashboard: bool) -> Cl
     """
     if ray.is_initialized():
         return _info(started=False, ours=False)
-    wanted = address or os.environ.get("RAY_ADDRESS") or await _found() or "local"
-    _check_form(wanted)
-    if ":" in wanted:
-        await _check_reachable(wanted)
+    wanted = await resolve(address)
     return await _to_the_end(asyncio.to_thread(_connect, wanted, namespace, dashboard))
 
 
@@ -80,50 +77,6 @@ def disconnect(cluster: ClusterInfo) -> None:
     """Leave the cluster; one that was started here ends."""
     if cluster.ours and ray.is_initialized():
         ray.shutdown()
-
-
-async def _found() -> str | None:
-    """The address of the cluster that `ray start` has left on this machine, if it answers.
-
-    A cluster that another program started for itself is not looked for: it ends with that program.
-    """
-    address: str | None = importlib.import_module("ray._private.utils").read_ray_address()
-    if address is None:
-        return None
-    try:
-        await _check_reachable(address)
-    except PlacementError:
-        return None
-    return address
-
-
-def _check_form(address: str) -> None:
-    if address in ("auto", "local"):
-        return
-    if address.startswith("ray://"):
-        raise ConfigError(
-            f"'{address}' is a Ray Client address, over which streams do not travel. Run the program on the cluster"
-            " (`ray job submit --working-dir . -- python -m ...`) or give the head's address, host:6379."
-        )
-    host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isdigit()):
-        raise ConfigError(f"'{address}' is no address of a cluster. Give host:port (usually host:6379), auto or local.")
-
-
-async def _check_reachable(address: str) -> None:
-    """A quick look before Ray's own slow one."""
-    host, _, port = address.rpartition(":")
-    try:
-        async with asyncio.timeout(_CONNECT_TIMEOUT):
-            _, writer = await asyncio.open_connection(host, int(port))
-        writer.close()
-    except (OSError, TimeoutError) as error:
-        reason = "no answer" if isinstance(error, TimeoutError) else (error.strerror or type(error).__name__)
-        raise PlacementError(
-            f"No Ray cluster can be reached at {address} ({reason}). Check the address and that the head runs"
-            " (`ray status --address ...`), or leave --address out to start a local cluster.",
-            "unreachable",
-        ) from None
 
 
 def _connect(wanted: str, namespace: str, dashboard: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
@@ -190,11 +143,7 @@ def _info(*, started: bool, ours: bool) -> ClusterInfo:
 def _explained(address: str, error: Exception) -> PlacementError:
     text = str(error)
     if any(isinstance(cause, AuthenticationError) for cause in _causes(error)):
-        return PlacementError(
-            f"The cluster at {address} wants a token. Set RAY_AUTH_MODE=token and put the token into ~/.ray/auth_token"
-            " or RAY_AUTH_TOKEN (on the head, `ray get-auth-token` prints it).",
-            "token",
-        )
+        return no_token(address)
     if "ersion mismatch" in text:
         lines = " ".join(line.strip() for line in text.splitlines() if "Ray:" in line or "Python:" in line)
         return PlacementError(
