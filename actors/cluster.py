@@ -145,10 +145,12 @@ def _explained(address: str, error: Exception) -> PlacementError:
     if any(isinstance(cause, AuthenticationError) for cause in _causes(error)):
         return no_token(address)
     if "ersion mismatch" in text:
-        lines = " ".join(line.strip() for line in text.splitlines() if "Ray:" in line or "Python:" in line)
+        # Ray tells of the cluster first, then of this process.
+        found = [line.strip().replace(":", "") for line in text.splitlines() if "Ray:" in line or "Python:" in line]
+        theirs, ours = ", ".join(found[: len(found) // 2]), ", ".join(found[len(found) // 2 :])
         return PlacementError(
-            f"The cluster at {address} runs other versions than this program. {lines} Install the cluster's versions"
-            f" here (this is Ray {ray.__version__}), or this project's on the cluster.",
+            f"The cluster at {address} runs other versions ({theirs}) than this program ({ours}). Install the"
+            " cluster's versions here, or this program's on the cluster.",
             "version_mismatch",
         )
     if isinstance(error, OSError) and error.errno is not None:

@@ -129,6 +129,7 @@ def no_token(address: str) -> PlacementError:
     """What is said when a cluster does not let this program in."""
     return PlacementError(
         f"The cluster at {address} wants its token, and this program shows none or another. Set"
-        f" {MODE_VARIABLE}=token and put the cluster's token into ~/.ray/auth_token or RAY_AUTH_TOKEN (on the head, `ray get-auth-token` prints it).",
+        f" {MODE_VARIABLE}=token and put the cluster's token into ~/.ray/auth_token or RAY_AUTH_TOKEN (on the head,"
+        " `ray get-auth-token` prints it).",
         "token",
     )
