@@ -6,6 +6,7 @@ Nothing here can hold a secret.
 
 import re
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -86,6 +87,13 @@ class SessionConfig(Frozen):
             )
         return value
 
+    @field_validator("base_url")
+    @classmethod
+    def _base_url_is_one(cls, value: str | None) -> str | None:
+        if value is not None and (wrong := _wrong_with(value)):
+            raise ValueError(f"{wrong}; write for example http://localhost:8000/v1")
+        return value
+
     @field_validator("api_key")
     @classmethod
     def _key_is_a_reference(cls, value: str | None) -> str | None:
@@ -117,6 +125,20 @@ class SessionConfig(Frozen):
         except ValidationError as error:
             lines = [_said(item["loc"], item["msg"]) for item in error.errors()]
             raise ConfigError("Bad session configuration. " + "; ".join(lines)) from None
+
+
+def _wrong_with(url: str) -> str | None:
+    """What keeps `url` from being a server's address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        return f"'{url}' is no URL ({error})"
+    if parts.username is not None or parts.password is not None:
+        return "a URL may not hold a name or password: it is kept with the session; give a key with api_key"
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0 or re.search(r"\s", url):
+        return f"'{url}' is no URL of a server"
+    return None
 
 
 def _said(place: tuple[int | str, ...], text: str) -> str:

@@ -65,6 +65,8 @@ _OVERFLOW = re.compile(
     r"|longer than the (?:model's )?context length|input is too long|too many tokens in the prompt",
     re.IGNORECASE,
 )
+_WEB_PAGE = re.compile(r"<!doctype html|<html", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 _LIMITS = (
     re.compile(r"> (\d[\d,]*) maximum"),
     re.compile(r"exceed context limit: [\d,]+ \+ [\d,]+ > (\d[\d,]*)"),
@@ -171,6 +173,9 @@ def _error_object(body: object) -> dict[str, Any]:
 def _text(error: Mapping[str, Any], body: object) -> str:
     message = error.get("message") or error.get("detail") or (body if isinstance(body, str) else "")
     text = " ".join(str(message).split())
+    if _WEB_PAGE.match(text):
+        title = _TITLE.search(text)
+        text = f"a web page ({title[1].strip()[:80]})" if title and title[1].strip() else "a web page"
     return text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 1] + "…"
 
 
@@ -190,7 +195,7 @@ def _kind(status: int | None, error: Mapping[str, Any], text: str) -> ProviderEr
 
 
 def _advice(kind: ProviderErrorKind, status: int | None, error: Mapping[str, Any]) -> str:
-    if status == 404:
+    if status in (404, 405):
         return "Check the model's name and base_url."
     if status == 402 or str(error.get("code") or error.get("type")) in ("insufficient_quota", "billing_error"):
         return "Check the account's credit and billing, or use another key."

@@ -39,6 +39,13 @@ def resolve_key(provider: Provider, reference: str | None) -> str:
         return NO_KEY
     kind, _, name = full.partition(":")
     key = (os.environ.get(name) or "").strip() if kind == "env" else _read(name, provider)
+    if key and not key.isprintable():
+        # Sent as a header it would be refused far from here, and on many servers not at all.
+        raise ConfigError(
+            f"No key for {provider}: what {name} holds has a line break or control character in it. Write the key"
+            " alone.",
+            "missing_key",
+        )
     if key:
         return key
     if kind == "env":

@@ -25,8 +25,10 @@ def load_tools(place: str) -> tuple[AnyTool, ...]:
     tools of one name.
     """
     module_name, colon, name = place.partition(":")
-    if not module_name or (colon and not name):
-        raise ConfigError(f"tools: '{place}' is not of the form package.module:name or package.module.")
+    if not all(part.isidentifier() for part in module_name.split(".")) or (colon and not name):
+        raise ConfigError(
+            f"tools: '{place}' is not of the form package.module:name or package.module (no path, and without .py)."
+        )
     module = _imported(module_name, place)
     found = _named(module, name, place) if colon else _all(module)
     seen: dict[str, AnyTool] = {}
