@@ -4,9 +4,10 @@ The rule here: an entry says only what is new (a delta of the history, never the
 what happened. Replaying a session's entries gives its whole state.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, TypeAdapter, field_serializer
+from pydantic_core import PydanticSerializationError, to_json
 
 from agent_core.config import SessionConfig
 from agent_core.content import ToolResultBlock
@@ -212,7 +213,24 @@ PAYLOAD: TypeAdapter[FromLLMPayload] = TypeAdapter(FromLLMPayload)
 
 def encode(entry: Entry) -> bytes:
     """The entry as compact JSON: fields that are None are left out but in a configuration, every other one is kept."""
-    return ENTRY.dump_json(entry, exclude_none=True)
+    try:
+        return ENTRY.dump_json(entry, exclude_none=True)
+    except PydanticSerializationError:
+        # A tool may return half a character (a lone surrogate), which no JSON can hold: it must not end the session.
+        return to_json(_whole_characters(ENTRY.dump_python(entry, exclude_none=True)))
+
+
+def _whole_characters(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case dict():
+            items = cast("dict[str, object]", value).items()
+            return {cast("str", _whole_characters(key)): _whole_characters(item) for key, item in items}
+        case list() | tuple():
+            return [_whole_characters(item) for item in cast("list[object]", value)]
+        case _:
+            return value
 
 
 def decode(data: bytes | str) -> Entry:

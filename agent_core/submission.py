@@ -5,7 +5,7 @@ The rule here: the local session and the handle on a cluster use these very func
 
 from agent_core.content import TextBlock
 from agent_core.entries import Outcome
-from agent_core.errors import ErrorInfo, ProviderError, RayconteurError, SessionError, ToolError
+from agent_core.errors import ConfigError, ErrorInfo, ProviderError, RayconteurError, SessionError, ToolError
 from agent_core.frozen import Frozen
 from agent_core.messages import TurnId
 from agent_core.payloads import ToLLMPayload, ToolResults, UserInput
@@ -30,8 +30,17 @@ _UNFINISHED: dict[Outcome, str] = {
 
 
 def payload_of(message: str | UserInput | ToolResults) -> ToLLMPayload:
-    """The payload for what a caller sends."""
-    return UserInput(content=(TextBlock(text=message),)) if isinstance(message, str) else message
+    """The payload for what a caller sends. Raises ConfigError for a text that cannot be written as UTF-8."""
+    if not isinstance(message, str):
+        return message
+    try:
+        message.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(
+            "The message holds half a character (a lone surrogate), which no provider takes. Read it as UTF-8 with"
+            " errors='replace' and send it again."
+        ) from None
+    return UserInput(content=(TextBlock(text=message),))
 
 
 def answer_of(result: TurnResult) -> str:

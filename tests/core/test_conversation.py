@@ -16,6 +16,7 @@ from agent_core.entries import (
     Opened,
     Settings,
     ToolBatch,
+    ToolSettled,
     TurnEnded,
     decode,
     encode,
@@ -62,6 +63,14 @@ def test_a_null_in_a_calls_input_is_kept() -> None:
     batch = next(entry for entry in book.entries if isinstance(entry, ToolBatch))
     assert decode(encode(batch)) == batch
     assert batch.calls[0].input == {"q": None}
+
+
+def test_half_a_character_that_a_tool_returns_does_not_keep_its_result_from_the_journal() -> None:
+    result = ToolResultBlock(tool_use_id="a", content=(TextBlock(text="caf\udce9"),), compact_summary="\ud83d")
+    settled = decode(encode(ToolSettled(turn_id=TurnId("u1"), result=result, outcome="ok", seconds=1.5)))
+    assert isinstance(settled, ToolSettled)
+    assert settled.result.content == (TextBlock(text="caf?"),)
+    assert (settled.result.compact_summary, settled.seconds) == ("?", 1.5)
 
 
 def test_an_unknown_kind_of_entry_is_refused_by_name() -> None:

@@ -16,7 +16,7 @@ from agent_core.payloads import ToolResults, UserInput
 from agent_core.ports import ModelEvent, ModelRequest, ResponseStarted, TextDelta
 from agent_core.testing import Says
 from tests.core.playbook import APPROVE, LOOKUP, PAY
-from tests.core.stage import Stage, until
+from tests.core.stage import Stage, quiet, until
 
 CALL = Says(calls=[("lookup", {"q": "x"})])
 
@@ -93,6 +93,12 @@ async def test_s31_an_empty_message_is_refused() -> None:
     assert stage.model.requests == []
 
 
+async def test_a_message_that_is_no_text_is_refused_with_what_to_do() -> None:
+    session = await Stage().session()
+    with pytest.raises(ConfigError, match="errors='replace'"):
+        await session.submit("caf\udce9")
+
+
 async def test_leaving_the_loop_does_not_stop_the_turn() -> None:
     stage = Stage(Says("Yes."))
     session = await stage.session()
@@ -113,6 +119,18 @@ async def test_s32_results_from_outside_continue_the_turn_and_its_events() -> No
     assert kinds(await first)[-1] == "turn_ended"
 
 
+async def test_s32_a_second_result_of_a_turn_that_still_waits_follows_it_from_now_on() -> None:
+    stage = Stage(Says(calls=[("approve", {}), ("approve", {})]), Says("Paid."))
+    session = await stage.session("s", APPROVE)
+    await session.submit("Pay.")
+    await until(lambda: stage.shell().status().state == "awaiting_tools")
+    await session.submit(approval("call_1_0"))
+    again = asyncio.create_task(sent(session, approval("call_1_0")))
+    await quiet()
+    await session.submit(approval("call_1_1"))
+    assert kinds(await again)[0] == "tool_settled"
+
+
 async def test_s32_results_that_come_again_give_their_turn_again() -> None:
     stage = Stage(Says(calls=[("approve", {})]), Says("Paid."), Says("Other."))
     session = await stage.session("s", APPROVE)
@@ -120,6 +138,8 @@ async def test_s32_results_that_come_again_give_their_turn_again() -> None:
     await until(lambda: stage.shell().status().state == "awaiting_tools")
     assert await session.ask(approval()) == "Paid."
     assert await session.ask("And?") == "Other."
+    stage.model.gate = asyncio.Event()
+    await session.submit("A turn that stays open.")
     assert await session.ask(approval()) == "Paid."
     assert kinds(await sent(session, approval()))[-1] == "turn_ended"
 
@@ -395,6 +415,17 @@ async def test_however_many_open_a_session_at_once_it_is_claimed_once() -> None:
     assert len({id(session._shell) for session in sessions}) == 1
     assert (await sessions[0].status()).epoch == 1
     assert await stage.kinds() == ["opened"]
+
+
+async def test_one_who_gives_up_opening_a_session_does_not_keep_another_from_it() -> None:
+    stage = Stage()
+    stage.journal.gate.clear()
+    first, second = asyncio.create_task(stage.session()), asyncio.create_task(stage.session())
+    await quiet()
+    first.cancel()
+    await quiet()
+    stage.journal.gate.set()
+    assert (await (await second).status()).epoch == 1
 
 
 async def test_one_who_wants_to_write_is_not_given_what_another_opened_for_reading() -> None:

@@ -166,9 +166,12 @@ async def test_nothing_leaves_a_dropped_session_not_even_what_becomes_durable_af
     await session.submit("Hi.")
     stage.journal.gate.clear()
     await until(lambda: stage.shell().status().state == "awaiting_tools")
+    setting = asyncio.create_task(session.set_max_tokens(5))
     await quiet()
     stage.host.drop_all(SessionClosed("The runtime was closed. Open another.", "closed"))
     stage.journal.gate.set()
+    with pytest.raises(SessionClosed):
+        await setting
     await quiet()
     assert stage.tools.ran == []
     assert (await stage.kinds())[-1] == "tool_batch"
