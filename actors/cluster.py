@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import AuthenticationError, RaySystemError
+from ray.exceptions import AuthenticationError
 
 from actors.reaching import no_token, resolve
-from agent_core.errors import PlacementError
+from actors.temporary import check_room, temporary_directory
+from agent_core.errors import PlacementError, RayconteurError
 
 ROOT = Path(__file__).resolve().parent.parent
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ def _connect(wanted: str, namespace: str, dashboard: bool) -> ClusterInfo:  # no
     _be_quiet()
     try:
         return _start(namespace, dashboard) if wanted == "local" else _join(wanted, namespace)
-    except (AuthenticationError, ConnectionError, RuntimeError, RaySystemError, ValueError, OSError) as error:
+    except RayconteurError:
+        raise
+    except Exception as error:  # Ray raises whatever it likes, bare `Exception` too
         raise _explained(wanted, error) from error
 
 
@@ -93,6 +97,7 @@ def _join(address: str, namespace: str) -> ClusterInfo:
 
 
 def _start(namespace: str, dashboard: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
+    check_room()
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     previous = os.environ.get("PYTHONPATH")
     # Workers of a local cluster inherit it: they find the same code wherever the program was started.
@@ -154,12 +159,20 @@ def _explained(address: str, error: Exception) -> PlacementError:
             "version_mismatch",
         )
     if isinstance(error, OSError) and error.errno is not None:
+        where = str(error.filename or temporary_directory())
+        mend = (
+            "Ray keeps its token there: make it writable, or set RAY_AUTH_TOKEN to a long secret word"
+            if "/.ray" in where
+            else "Free space or make it writable, or say another place with RAY_TMPDIR"
+        )
+        return PlacementError(f"A local Ray cluster cannot be started: {where}: {error.strerror}. {mend}.", "no_start")
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    if address == "local":
         return PlacementError(
-            f"A local Ray cluster cannot be started: {error.strerror}. Free space or make it writable: Ray keeps its"
-            " files under RAY_TMPDIR or /tmp/ray.",
+            f"A local Ray cluster cannot be started: {first[:_LONGEST_REASON]} Ray's log files are in"
+            f" {temporary_directory()}/session_latest/logs; --debug shows all of it.",
             "no_start",
         )
-    first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
     return PlacementError(f"The Ray cluster ({address}) cannot be used: {first}", "unreachable")
 
 
