@@ -23,7 +23,7 @@ Answer = Says | Callable[[ModelRequest], Says]
 
 
 class HeldJournal(MemoryJournal):
-    """A journal whose appends wait for `gate`, and fail with `failure` if there is one."""
+    """A journal whose claims and appends wait for `gate`, and fail with `failure` if there is one."""
 
     def __init__(self) -> None:
         super().__init__(lambda: 0.0)
@@ -33,16 +33,18 @@ class HeldJournal(MemoryJournal):
         self.appends: list[Sequence[Append]] = []
 
     async def claim(self, session_id: SessionId, owner: str, first: Record | None = None) -> Claim:
-        if self.failure is not None:
-            raise self.failure
+        await self._held()
         return await super().claim(session_id, owner, first)
 
     async def append(self, appends: Sequence[Append]) -> Sequence[JournalOutcome]:
         self.appends.append(appends)
+        await self._held()
+        return await super().append(appends)
+
+    async def _held(self) -> None:
         await self.gate.wait()
         if self.failure is not None:
             raise self.failure
-        return await super().append(appends)
 
 
 class Stage:

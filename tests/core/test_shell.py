@@ -9,7 +9,7 @@ from agent_core.config import ThresholdCompaction
 from agent_core.content import ToolResultBlock
 from agent_core.cursor import Cursor, Event
 from agent_core.entries import FromLLMPayload, TurnEnded
-from agent_core.errors import ConfigError, PlacementError, ProviderError, SessionBusy, SessionError
+from agent_core.errors import ConfigError, JournalError, PlacementError, ProviderError, SessionBusy, SessionError
 from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId, StopReason, TurnId, Usage
 from agent_core.payloads import ToolResults, UserInput
@@ -453,8 +453,8 @@ async def test_a_host_takes_as_many_sessions_as_it_may_however_many_come_at_once
 
 async def test_a_session_that_cannot_be_opened_is_not_kept() -> None:
     stage = Stage()
-    stage.journal.failure = RuntimeError("disk on fire")
-    with pytest.raises(RuntimeError, match="on fire"):
+    stage.journal.failure = JournalError("The disk is full. Make room.")
+    with pytest.raises(JournalError, match="Make room"):
         await stage.session()
     assert stage.host.active == ()
     stage.journal.failure = None
