@@ -66,12 +66,13 @@ def _checked(chat: ChatOptions, model: ModelOptions, place: PlaceOptions) -> Wan
     from agent_core.opening import check_session_id
 
     fields = model.fields()
+    place.check()
     if chat.session is not None:
         check_session_id(chat.session)
     if chat.session is None or model.model is not None:
         model.check_window()
         # On a cluster elsewhere the key has to be there, not here.
-        if place.in_process or not (place.address or os.environ.get("RAY_ADDRESS")):
+        if place.is_here:
             model.check_key()
     return Wanted(model, place, fields, model.loaded_tools(), chat.session)
 

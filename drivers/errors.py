@@ -30,14 +30,14 @@ MAX_LINES = 16
 MAX_CHARACTERS = 2000
 
 _ADVICE = {
-    errno.ENOSPC: "There is no space left there. Free some, or choose another place; what was finished is kept.",
-    errno.EDQUOT: "The quota there is used up. Free some space, or choose another place; what was finished is kept.",
-    errno.EROFS: "That file system is read-only. Choose another place (--data-dir for what the sessions keep).",
-    errno.EACCES: "Permission is denied there. Choose another place (--data-dir for what the sessions keep).",
-    errno.EPERM: "Permission is denied there. Choose another place (--data-dir for what the sessions keep).",
-    errno.EADDRINUSE: "That port is in use by another program. Stop it, or choose another port.",
+    errno.ENOSPC: "Free some space, or choose another place; what was finished is kept.",
+    errno.EDQUOT: "Free some space, or choose another place; what was finished is kept.",
+    errno.EROFS: "Choose another place (--data-dir for what the sessions keep).",
+    errno.EACCES: "Choose another place (--data-dir for what the sessions keep).",
+    errno.EPERM: "Choose another place (--data-dir for what the sessions keep).",
+    errno.EADDRINUSE: "Stop the program that has it, or choose another port.",
     errno.EMFILE: "Too many files are open. Raise the limit (ulimit -n 65536) and run again.",
-    errno.ENOENT: "There is no such file. Check the path.",
+    errno.ENOENT: "Check the path.",
 }
 
 
@@ -55,6 +55,7 @@ def run(app: typer.Typer, *, program: str, arguments: Sequence[str] | None = Non
     code. `program` is how the user started it (`python -m drivers.chat`). Nothing but the exit code comes out of here.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _fill_closed_streams()
     before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         result = app(args=given, prog_name=program, standalone_mode=False)
@@ -69,6 +70,23 @@ def run(app: typer.Typer, *, program: str, arguments: Sequence[str] | None = Non
         if before is not None:
             signal.signal(signal.SIGTERM, before)
     return result if isinstance(result, int) else 0
+
+
+def _fill_closed_streams() -> None:
+    """Put /dev/null where stdout or stderr is closed, or a file that is opened next would be written to in its place.
+
+    A closed stdin is left to the program: it may want to say that it is.
+    """
+    for descriptor, name in ((0, ""), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+                os.close(opened)
+        if name and getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.dup(descriptor), "w", encoding="utf-8"))
 
 
 def report(error: BaseException, *, program: str = "", debug: bool = False) -> int:
@@ -125,6 +143,9 @@ def ending_of(error: BaseException, *, program: str = "") -> Ending:
         case _ if hasattr(error, "format_message"):
             # Typer's own usage errors; their class is not public.
             text = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+            if not text:
+                # The help was shown in place of it.
+                return Ending(USER_MISTAKE)
             return Ending(USER_MISTAKE, f"error: {text}. See {program or 'the program'} --help.")
         case _:
             what = f"{type(error).__name__}: {error}".strip(": ")

@@ -3,7 +3,6 @@
 The rule here: this is the door. It joins options, job, run and summary, and decides nothing about samples.
 """
 
-import os
 import shlex
 import sys
 from collections.abc import Coroutine, Sequence
@@ -53,8 +52,9 @@ def run_command(  # noqa: PLR0913, PLR0917 - each is a group of options
     packing(running)
     fields = {**model.fields(), "request_class": "batch", "streaming": running.stream}
     model.check_window()
+    place.check()
     # On a cluster elsewhere the key has to be there, not here.
-    if place.in_process or not (place.address or os.environ.get("RAY_ADDRESS")):
+    if place.is_here:
         model.check_key()
     asking = Asking.of(fields, model.loaded_tools(), running.timeout)
     job = Job(file, asking, data, output)

@@ -4,11 +4,13 @@ The rule here: everything that can be wrong in them is found before anything hea
 under a second. A command takes whole groups as parameters; `grouped` turns each field into an option.
 """
 
+import contextlib
 import dataclasses
 import functools
 import inspect
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +115,9 @@ class ModelOptions:
     @property
     def chosen_model(self) -> str:
         """The model that was named, or else the one that this environment can use without being told more."""
-        if named := self.model or os.environ.get(MODEL_VARIABLE):
+        if self.model is not None:
+            return self.model
+        if named := os.environ.get(MODEL_VARIABLE):
             return named
         for provider, variable in KEY_VARIABLES.items():
             if os.environ.get(variable):
@@ -183,7 +187,11 @@ class ModelOptions:
         if "" not in sys.path:
             # `python -m` has the current directory on the path already; a console script does not.
             sys.path.insert(0, "")
-        return [tool for place in self.tools for tool in load_tools(place)]
+        # What a module prints as it is imported is no part of the program's own output.
+        with contextlib.redirect_stdout(sys.stderr):
+            loaded = [tool for place in self.tools for tool in load_tools(place)]
+        _refuse_twins(loaded)
+        return loaded
 
 
 @dataclass(frozen=True)
@@ -219,6 +227,36 @@ class PlaceOptions:
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks and Ray's own log lines.", rich_help_panel=PLACE_PANEL)
     ] = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether sessions run on this machine, so that what they need can be looked for from here."""
+        return self.in_process or self.address == "local" or not (self.address or os.environ.get("RAY_ADDRESS"))
+
+    def check(self) -> None:
+        """Raise ConfigError for options that exclude each other, and for a directory that cannot be written to."""
+        if self.in_process and (self.address or self.name):
+            other = "--address" if self.address else "--name"
+            raise ConfigError(f"--in-process and {other} exclude each other: there is no cluster in this process.")
+        if self.data_dir is None or not self.is_here:
+            return
+        try:
+            self.data_dir.expanduser().mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.data_dir.expanduser()) as file:
+                file.write(b"0" * 4096)
+        except OSError as error:
+            raise ConfigError(
+                f"--data-dir {self.data_dir}: sessions cannot be kept there ({error.strerror}). Name a directory that"
+                " can be written to and has space."
+            ) from None
+
+
+def _refuse_twins(tools: list[Any]) -> None:
+    seen: set[str] = set()
+    for tool in tools:
+        if tool.name in seen:
+            raise ConfigError(f"--tools: two tools are named '{tool.name}'. Give one another name: @tool(name=...).")
+        seen.add(tool.name)
 
 
 def grouped(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -264,4 +302,5 @@ def _text_or_file(value: str) -> str:
     try:
         return Path(value[1:]).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--system {value}: the file cannot be read ({error}). Check the path.") from None
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"--system {value}: the file cannot be read ({reason}). Check the path.") from None

@@ -35,7 +35,7 @@ def check_model(wanted: Wanted, model: str) -> None:
     options = dataclasses.replace(wanted.model, model=model)
     options.fields()
     options.check_window()
-    if wanted.place.in_process or not (wanted.place.address or os.environ.get("RAY_ADDRESS")):
+    if wanted.place.is_here:
         options.check_key()
 
 
