@@ -95,9 +95,10 @@ async def test_a_dedicated_session_has_an_actor_of_its_own_that_ends_with_it(
         places = [(await session.status()).actor for session in (first, second)]
         assert len(set(places)) == 2
         await first.shutdown()
+        first_again = await runtime.session(first.id)
+        assert await first_again.ask("again") == "You said: again"
+        await first_again.shutdown()
         with pytest.raises(SessionClosed):
-            first_again = await runtime.session(first.id)
-            await first_again.shutdown()
             await first_again.ask("three")
 
 
@@ -279,7 +280,7 @@ async def test_wrong_settings_are_refused_before_anything_runs(runtime: Runtime,
     with pytest.raises(SessionError, match="no session"):
         await runtime.session("nobody")
     with pytest.raises(ConfigError, match="sessions_per_actr"):
-        Runtime(sessions_per_actr=3)
+        Runtime(**{"sessions_per_actr": 3})  # type: ignore[arg-type]
     session = await runtime.session(**config(server))
     with pytest.raises(ConfigError, match="empty"):
         await session.submit("  ")
