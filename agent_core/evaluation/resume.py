@@ -55,8 +55,8 @@ def _read(lines: Iterable[bytes], name: str) -> Iterator[tuple[bytes, ResultHead
             torn = not raw.endswith(b"\n") and raw[: len(_BEGINNING)] == _BEGINNING[: len(raw)]
             if not torn:
                 raise ConfigError(
-                    f"{name} line {number} is no result, so this is another kind of file. Choose another --out, or"
-                    " replace it with --overwrite.",
+                    f"{name} line {number} is no result, so this is another kind of file. Name another one"
+                    " (a run replaces it with --overwrite).",
                     kind="results",
                 ) from None
             head = None

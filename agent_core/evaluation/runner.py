@@ -18,7 +18,7 @@ from agent_core.errors import ConfigError, RayconteurError, ToolError
 from agent_core.evaluation.identity import session_id_of
 from agent_core.evaluation.result import Result, Timings
 from agent_core.evaluation.sample import Assignment, Sample
-from agent_core.evaluation.verdict import CANCELLED, COMPLETED, HOPELESS, TIMED_OUT, Verdict, judge
+from agent_core.evaluation.verdict import CANCELLED, COMPLETED, TIMED_OUT, Verdict, is_hopeless, is_unreachable, judge
 from agent_core.messages import AssistantMessage, Message, SessionId, Usage
 from agent_core.ports import Clock
 from agent_core.session_protocol import Session
@@ -98,7 +98,8 @@ class Runner:
         """Run the assignments until none is left or `stop` was called; the sink has every result when this returns.
 
         Raises what made going on useless, after the samples under way were put away: a sink that cannot write
-        (OSError), a dataset that cannot be read on, a configuration or a key that every session is refused for.
+        (OSError), a dataset that cannot be read on, a configuration or a key that every session is refused for, a
+        model or a server that is not there.
         """
         async with asyncio.TaskGroup() as workers:
             for _ in range(self._plan.concurrency):
@@ -185,7 +186,10 @@ class Runner:
             if limit.expired():
                 return TIMED_OUT
             verdict = judge(error)
-            if not self._completed and verdict.error is not None and verdict.error.kind in HOPELESS:
+            last = attempt.number - assignment.attempt >= self._plan.retries
+            met = verdict.error
+            # No server after every attempt, and no other sample has met one either: it is not there.
+            if not self._completed and met is not None and (is_hopeless(met) or (last and is_unreachable(met))):
                 self._fail(error)
             return verdict
         return COMPLETED

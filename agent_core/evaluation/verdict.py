@@ -16,8 +16,10 @@ _LIMITS: dict[str, Limit] = {
     "context_exceeded": "context",
     "context_too_long": "context",
 }
-# Seen once, these would be seen by every other sample too.
-HOPELESS = frozenset({"authentication"})
+# Seen once, these would be seen by every other sample too: a key that is refused, a model or an address that is not
+# there.
+_HOPELESS_KINDS = frozenset({"authentication"})
+_HOPELESS_STATUSES = frozenset({404, 405})
 LONGEST_MESSAGE = 2000
 
 
@@ -42,7 +44,7 @@ def judge(error: Exception) -> Verdict:
         return Verdict("limit_hit", info, limit)
     match error:
         case ProviderError():
-            if error.retryable or info.kind in HOPELESS:
+            if error.retryable or is_hopeless(info):
                 return Verdict("infrastructure_failed", info, again=error.retryable)
             return Verdict("model_failed", info)
         case SessionError() if info.kind == "refused":
@@ -51,6 +53,18 @@ def judge(error: Exception) -> Verdict:
             return Verdict("infrastructure_failed", info)
         case _:
             return Verdict("infrastructure_failed", info, again=True)
+
+
+def is_hopeless(error: ErrorInfo) -> bool:
+    """Whether every other sample would meet the same error, if none has been answered yet."""
+    if error.boundary != "provider":
+        return False
+    return error.kind in _HOPELESS_KINDS or error.status in _HOPELESS_STATUSES
+
+
+def is_unreachable(error: ErrorInfo) -> bool:
+    """Whether there was no server to speak to."""
+    return error.boundary == "provider" and error.kind == "connection"
 
 
 def _info(error: Exception) -> ErrorInfo:

@@ -67,6 +67,7 @@ class Job:
             samples = self._checked_samples()
             mode = "resume" if output.resume else "overwrite" if output.overwrite else "new"
             self.places = Places.of(self.out)
+            _refuse_as_results(file, self.places)
             self.results = stack.enter_context(ResultsFile(self.places, mode))
             past = self.places.read_record() if output.resume else None
             self.tally = Tally(samples * data.epochs)
@@ -149,6 +150,8 @@ def _dataset(file: Path, name: str, data: DataOptions) -> Dataset:
 
 def _opened(file: Path) -> BinaryIO:
     """The file, open and able to be read twice. Raises ConfigError."""
+    if str(file) == "-" and sys.stdin is None:
+        raise ConfigError("stdin is closed. Pipe the samples in, as in: cat FILE | python -m drivers.evaluate run -")
     try:
         if str(file) != "-" and file.is_file():
             return file.open("rb")
@@ -159,6 +162,13 @@ def _opened(file: Path) -> BinaryIO:
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}). Check the path.") from None
     return copy
+
+
+def _refuse_as_results(file: Path, places: Places) -> None:
+    """Raise ConfigError if the results would be written over the samples."""
+    for place in (places.results, places.record):
+        if file.exists() and place.exists() and file.samefile(place):
+            raise ConfigError(f"{file} holds the samples: results are not written there. Choose another --out.")
 
 
 def _default_out(file: Path) -> str:

@@ -49,8 +49,17 @@ class Places:
 
     @classmethod
     def of(cls, out: str) -> Self:
-        """The places that `--out` means: a directory (one that is there, or a name without an ending), or a file."""
+        """The places that `--out` means: a directory (one that is there, or a name without an ending), or a file.
+
+        Raises ConfigError for what cannot be a place.
+        """
+        if out == "-":
+            raise ConfigError("--out names a directory or a file. For standard output: --out /dev/stdout")
         path = Path(out).expanduser()
+        try:
+            path.exists()
+        except OSError as error:
+            raise ConfigError(f"--out {out[:40]}…: {error.strerror}. Choose another place with --out.") from None
         if path.is_dir() or out.endswith(os.sep) or not (path.suffix or path.exists()):
             return cls(path / RESULTS_NAME, path / RECORD_NAME)
         return cls(path, path.with_name(f"{path.stem}.{RECORD_NAME}"))

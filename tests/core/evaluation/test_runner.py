@@ -146,7 +146,7 @@ async def test_what_stays_failed_is_a_result_with_its_error_attempts_and_transcr
 
 
 async def test_a_model_failure_is_not_tried_again() -> None:
-    world = World(lambda _q, _n: Says(error=ProviderError("no such model", "bad_request", 404)))
+    world = World(lambda _q, _n: Says(error=ProviderError("no such field", "bad_request", 400)))
     await world.runner(retries=5).run(samples(1))
     assert (world.results[0].outcome, world.results[0].attempts) == ("model_failed", 1)
 
@@ -264,6 +264,27 @@ async def test_a_key_that_is_refused_ends_the_run_before_it_fails_every_sample()
     with pytest.raises(ProviderError, match="invalid key"):
         await world.runner(retries=5).run(samples(1000))
     assert [result.outcome for result in world.results] == ["infrastructure_failed"]
+
+
+async def test_a_model_that_is_not_there_ends_the_run_before_it_fails_every_sample() -> None:
+    world = World(lambda _q, _n: Says(error=ProviderError("no such model", "bad_request", 404)))
+    with pytest.raises(ProviderError, match="no such model"):
+        await world.runner(retries=5).run(samples(1000))
+    assert [result.outcome for result in world.results] == ["infrastructure_failed"]
+
+
+async def test_a_server_that_no_sample_reaches_ends_the_run_after_every_attempt_of_one() -> None:
+    world = World(lambda _q, _n: Says(error=ProviderError("nothing listens", "connection")))
+    with pytest.raises(ProviderError, match="nothing listens"):
+        await world.runner(retries=2).run(samples(1000))
+    assert [(result.outcome, result.attempts) for result in world.results] == [("infrastructure_failed", 3)]
+
+
+async def test_a_server_that_was_reached_and_is_lost_fails_samples_and_not_the_run() -> None:
+    lost = Says(error=ProviderError("nothing listens", "connection"))
+    world = World(lambda question, _n: Says("fine") if question == "question 0" else lost)
+    await world.runner(retries=1, concurrency=1).run(samples(3))
+    assert [result.outcome for result in world.results] == ["completed", *["infrastructure_failed"] * 2]
 
 
 async def test_a_dataset_that_breaks_off_ends_the_run_after_what_was_taken() -> None:
