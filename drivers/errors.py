@@ -7,13 +7,14 @@ decides what an exception becomes: one screen of text that says what to do next.
 import asyncio
 import contextlib
 import errno
+import inspect
 import os
 import shutil
 import signal
 import sys
 import textwrap
 import traceback
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import typer
@@ -69,7 +70,35 @@ def run(app: typer.Typer, *, program: str, arguments: Sequence[str] | None = Non
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+    return _code_of(result)
+
+
+def _code_of(result: object) -> int:
     return result if isinstance(result, int) else 0
+
+
+def run_main(main: Callable[..., Coroutine[Any, Any, Any]], about: str) -> int:
+    """Run `main` with the words of the command line as its arguments, and return the exit code as `run` does.
+
+    `about` is what --help prints, and what is said of words that `main` does not take.
+    """
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+
+    async def command() -> Any:
+        try:
+            inspect.signature(main).bind(*words)
+        except TypeError:
+            raise ConfigError(f"These words are not understood: {' '.join(words)}. {about.strip()}") from None
+        return await main(*words)
+
+    _fill_closed_streams()
+    if any(word in ("-h", "--help") for word in words):
+        print(about.strip())
+        return 0
+    try:
+        return _code_of(_run_to_end(command()))
+    except BaseException as error:  # noqa: BLE001 - the outermost boundary of every program
+        return report(error, debug="--debug" in sys.argv)
 
 
 def _fill_closed_streams() -> None:

@@ -26,6 +26,7 @@ app = typer.Typer(
     help="Run every prompt of a file in a session of its own, many at once, and keep what came of each.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 

@@ -4,6 +4,7 @@ The rule here: the first line on standard output is the address and nothing else
 """
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -15,12 +16,16 @@ import typer
 from agent_core.errors import ConfigError
 from agent_core.scripted.script import Script
 from agent_core.scripted.server import ScriptedServer
+from drivers.errors import run
 
-app = typer.Typer(add_completion=False)
+PROGRAM = "python -m drivers.model_server"
+_OF_THE_PORT = {errno.EADDRINUSE, errno.EACCES}
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.command()
-def serve(
+async def serve(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8_700,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     script: Annotated[Path | None, typer.Option(help="JSON file that says what is answered; echoes without.")] = None,
@@ -31,24 +36,15 @@ def serve(
 
     Turn knobs with POST /scripted/knobs; read GET /scripted/requests and GET /scripted/stats.
     """
+    loaded = Script.load(script) if script is not None else Script()
     try:
-        loaded = Script.load(script) if script is not None else Script()
-    except ConfigError as error:
-        raise _failed(str(error)) from None
-    try:
-        asyncio.run(_serve(ScriptedServer(loaded, host=host, port=port), until_eof=until_eof))
+        await _serve(ScriptedServer(loaded, host=host, port=port), until_eof=until_eof)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise _failed(
-            f"Cannot listen on {host}:{port}: {reason}. Choose another --port, or 0 for a free one."
-        ) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _failed(message: str) -> typer.Exit:
-    typer.echo(message, err=True)
-    return typer.Exit(2)
+        # asyncio puts a sentence of its own where the reason stands.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror
+        wrong = "another --port, or 0 for a free one" if number in _OF_THE_PORT else "another --host"
+        raise ConfigError(f"Cannot listen on {host}:{port} ({reason}). Choose {wrong}.") from None
 
 
 async def _serve(server: ScriptedServer, *, until_eof: bool) -> None:
@@ -70,4 +66,4 @@ def _on_input(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(run(app, program=PROGRAM))

@@ -7,6 +7,7 @@ from collections import Counter
 
 from actors import Runtime
 from agent_core.errors import RayconteurError
+from drivers.errors import run_main
 
 CITIES = ("Rome", "Oslo", "Paris", "Cairo", "Tokyo", "Lima", "Madrid", "Delhi", "Berlin", "Athens")
 
@@ -29,11 +30,10 @@ async def main(model: str = "local/smollm2", sessions: str = "200") -> None:
         print(f"{rt.description}, {sessions} sessions with {model}")
         began = time.monotonic()
         ends = await asyncio.gather(*(one(rt, model, number) for number in range(int(sessions))))
-        seconds = time.monotonic() - began
         print("how they ended:", dict(Counter(outcome for outcome, _, _ in ends)))
         print("where they were:", dict(Counter(actor for _, actor, _ in ends)))
-        print(f"{sum(tokens for _, _, tokens in ends)} tokens in {seconds:.1f} seconds")
+        print(f"{sum(tokens for _, _, tokens in ends)} tokens in {time.monotonic() - began:.1f} seconds")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    sys.exit(run_main(main, __doc__ or ""))

@@ -1,10 +1,10 @@
 """Steer a turn while it runs, and interrupt another: `python -m examples.steer_and_interrupt [MODEL]`."""
 
-import asyncio
 import sys
 
 from actors import Runtime, tool
 from agent_core.cursor import Cursor
+from drivers.errors import run_main
 
 
 @tool
@@ -27,13 +27,16 @@ async def main(model: str = "local/smollm2") -> None:
                 if story == 5:
                     await session.interrupt("keep")
             elif event.kind == "turn_ended":
-                print(f"\n[{event.turn_id} {event.outcome}; a reader could go on from {cursor}]")
+                print(
+                    f"\n[{event.turn_id} {event.outcome}; a reader could go on from {cursor}]",
+                    event.error.message if event.error else "",
+                )
                 if event.turn_id != first:
                     break
                 await session.submit("Tell me a long story about a dragon.")
-        status = await session.status()
-        print(f"{status.state}, {status.messages} messages, {status.context_used} of {status.context_limit} tokens")
+        now = await session.status()
+        print(f"{now.state}, {now.messages} messages, {now.context_used} of {now.context_limit} tokens")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    sys.exit(run_main(main, __doc__ or ""))

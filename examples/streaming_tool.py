@@ -1,9 +1,9 @@
 """A session with a tool, streaming to the terminal: `python -m examples.streaming_tool [MODEL [QUESTION]]`."""
 
-import asyncio
 import sys
 
 from actors import Runtime, tool
+from drivers.errors import run_main
 
 
 @tool
@@ -26,8 +26,8 @@ async def main(model: str = "local/smollm2", question: str = "What is the weathe
                 case "tool_settled":
                     print(f"[{event.outcome}: {event.result.content}]")
                 case "turn_ended":
-                    print(f"\n[{event.outcome}]")
+                    print(f"\n[{event.outcome}]", event.error.message if event.error else "")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    sys.exit(run_main(main, __doc__ or ""))

@@ -18,17 +18,26 @@ def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of schedules: give 1 or more")
+    return int(text)
+
+
 def main() -> int:
     """Play schedules one after the other. Returns the exit code: 1 if a rule was broken."""
     parser = argparse.ArgumentParser(prog="python -m agent_core.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the seed of the first schedule (default 1)")
-    parser.add_argument("--schedules", type=int, default=200, help="how many, with consecutive seeds (default 200)")
+    parser.add_argument("--schedules", type=_count, default=200, help="how many, with consecutive seeds (default 200)")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     start, entries, requests, runs = time.perf_counter(), 0, 0, 0
     for seed in range(options.seed, options.seed + options.schedules):
         try:
             outcome = play(seed)
+        except KeyboardInterrupt:
+            sys.stderr.write(f"interrupted at seed {seed}\n")
+            return 130
         except (RuleBroken, Deadlock) as error:
             traceback.print_exc()
             _say(f"seed {seed}: {error}\nSee it again: make simulate SEED={seed} ARGS='--schedules 1'")

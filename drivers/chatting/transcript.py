@@ -283,7 +283,9 @@ def failure_text(error: ErrorInfo | None) -> str:
 
 def retry_text(payload: Retrying) -> str:
     """What is said while a request waits to be made again."""
-    return f"trying again in {payload.delay:.1f} s: {clean(payload.error.message)}"
+    # The advice at a message's end is for who has to act; here the request is made again by itself.
+    reason = clean(payload.error.message).partition(". ")[0].rstrip(".")
+    return f"trying again in {payload.delay:.1f} s: {reason}"
 
 
 def ending_text(payload: TurnEnded) -> str:

@@ -41,7 +41,7 @@ async def test_the_first_line_is_the_address_and_ctrl_c_ends_it_with_130() -> No
         assert (await answer.json())["output"][0]["content"][0]["text"] == "You said: hello"
     process.send_signal(2)
     _, said = await process.communicate()
-    assert (process.returncode, said) == (130, b"")
+    assert (process.returncode, said) == (130, b"interrupted\n")
 
 
 async def test_a_term_signal_ends_it_cleanly() -> None:
@@ -81,7 +81,7 @@ async def test_a_bad_script_is_told_in_one_line_with_code_2(tmp_path: Path) -> N
     path.write_text('{"rulez": []}')
     code, said = await fails("--port", "0", "--script", str(path))
     assert code == 2
-    assert said == f"{path}: rulez: Extra inputs are not permitted. Mend that field.\n"
+    assert said == f"error: {path}: rulez: Extra inputs are not permitted. Mend that field.\n"
 
 
 async def test_a_port_in_use_is_told_with_code_2() -> None:
@@ -93,5 +93,5 @@ async def test_a_port_in_use_is_told_with_code_2() -> None:
         assert code == 2
         assert f"Cannot listen on 127.0.0.1:{port}" in said
         assert "Choose another --port" in said
-        with pytest.raises(RuntimeError, match="did not start: Cannot listen"):
+        with pytest.raises(RuntimeError, match="did not start: error: Cannot listen"):
             await ScriptedServerProcess(port=port).__aenter__()
