@@ -27,10 +27,7 @@ async def main(model: str = "local/smollm2") -> None:
                 if story == 5:
                     await session.interrupt("keep")
             elif event.kind == "turn_ended":
-                print(
-                    f"\n[{event.turn_id} {event.outcome}; a reader could go on from {cursor}]",
-                    event.error.message if event.error else "",
-                )
+                print(f"\n[{event.turn_id} {event.outcome}; go on from {cursor}]", getattr(event.error, "message", ""))
                 if event.turn_id != first:
                     break
                 await session.submit("Tell me a long story about a dragon.")
