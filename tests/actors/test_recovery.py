@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from actors import Runtime, SessionHandle, tool
 from agent_core.entries import ToolBatch, ToolSettled, TurnEnded
@@ -153,25 +155,20 @@ async def test_nothing_accepted_is_lost_when_many_sessions_lose_their_actor(
 
 
 async def test_actors_end_when_the_program_that_made_them_is_killed(server: ScriptedServer, tmp_path: Path) -> None:
+    address = ray.get_runtime_context().gcs_address
     program = (
         "import asyncio, sys\n"
         "from actors import Runtime\n"
         "async def main():\n"
-        f"    async with Runtime('auto', data_dir={str(tmp_path)!r}, sessions_per_actor=9, session_actors=1) as rt:\n"
+        f"    shared = dict(data_dir={str(tmp_path)!r}, sessions_per_actor=9, session_actors=1)\n"
+        f"    async with Runtime({address!r}, **shared) as rt:\n"
         f"        fields = dict(context_limit=9999, base_url={server.url!r}, api_key='env:HOME')\n"
         "        s = await rt.session(model='anthropic/x', **fields)\n"
         "        print(await s.ask('hi'), await rt.process_of('sessions/0'), flush=True)\n"
         "        await asyncio.sleep(100)\n"
         "asyncio.run(main())\n"
     )
-    import sys
-
-    import ray
-
-    address = ray.get_runtime_context().gcs_address
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, env={**os.environ, "RAY_ADDRESS": address}
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode().split()
     assert line[:3] == ["You", "said:", "hi"]
