@@ -49,6 +49,9 @@ async def chat(chat: ChatOptions, model: ModelOptions, place: PlaceOptions) -> i
     code = errors.INTERRUPTED
     try:
         code = await (_in_terminal(wanted) if at_terminal else _piped(wanted, chat))
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else code
+        raise
     finally:
         if wanted.abandoned.is_set():
             errors.leave_now(code, "" if at_terminal else "interrupted")

@@ -57,7 +57,7 @@ def run(app: typer.Typer, *, program: str, arguments: Sequence[str] | None = Non
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _fill_closed_streams()
-    before = signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    before = _leave_on_signals()
     try:
         result = app(args=given, prog_name=program, standalone_mode=False)
         if isinstance(result, Coroutine):
@@ -68,9 +68,25 @@ def run(app: typer.Typer, *, program: str, arguments: Sequence[str] | None = Non
     except BaseException as error:  # noqa: BLE001 - the outermost boundary of every program
         return report(error, program=program, debug="--debug" in given)
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return _code_of(result)
+
+
+def ending_signals() -> list[signal.Signals]:
+    """The signals besides Ctrl-C that end a program here; under nohup a terminal that is closed is none of them."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGTERM] if ignored else [signal.SIGTERM, signal.SIGHUP]
+
+
+def _leave_on_signals() -> dict[signal.Signals, Any]:
+    """Let these signals end the program the way out that puts everything away; returns what they did before."""
+    before: dict[signal.Signals, Any] = {}
+    for number in ending_signals():
+        handler = signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+        if handler is not None:
+            before[number] = handler
+    return before
 
 
 def _code_of(result: object) -> int:

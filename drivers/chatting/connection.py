@@ -55,10 +55,13 @@ class Wanted:
         Raises RayconteurError: whatever cannot be had, with what to do.
         """
         async with AsyncExitStack() as stack:
+            entering = asyncio.ensure_future(stack.enter_async_context(await asyncio.to_thread(self._runtime)))
             try:
-                runtime = await stack.enter_async_context(await asyncio.to_thread(self._runtime))
+                # A start that is cancelled is waited for by the runtime; here the program ends with all of it instead.
+                runtime = await asyncio.shield(entering)
             except asyncio.CancelledError:
-                self.abandoned.set()
+                if not entering.done():
+                    self.abandoned.set()
                 raise
             known = self.session_id is not None and await runtime.exists(self.session_id)
             session = await (self._reopened(runtime) if known else self._opened(runtime))

@@ -25,6 +25,7 @@ from agent_core.messages import SessionId, Usage
 from agent_core.models import cost
 from agent_core.session_protocol import Session
 from drivers.chatting.quiet import Quiet
+from drivers.errors import ending_signals
 from drivers.evaluating.job import Job
 from drivers.evaluating.options import SAMPLES_PER_ACTOR, RunOptions
 from drivers.evaluating.progress import Meter, shown
@@ -55,7 +56,7 @@ class Ended:
 
 
 class Stopper:
-    """What Ctrl-C and SIGTERM do. The first one stops the run (or its start), the second one leaves the program."""
+    """What Ctrl-C and the other ending signals do. The first one stops the run (or its start), the next one leaves."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -65,7 +66,7 @@ class Stopper:
 
     def install(self) -> None:
         """Take the signals over, also from who has taken them over since."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, *ending_signals()):
             asyncio.get_running_loop().add_signal_handler(number, self._received, number)
 
     def _received(self, number: int) -> None:
