@@ -279,8 +279,9 @@ async def test_wrong_settings_are_refused_before_anything_runs(runtime: Runtime,
         await runtime.session(**config(server, api_key="sk-literal"))
     with pytest.raises(SessionError, match="no session"):
         await runtime.session("nobody")
+    wrong: Any = {"sessions_per_actr": 3}
     with pytest.raises(ConfigError, match="sessions_per_actr"):
-        Runtime(**{"sessions_per_actr": 3})  # type: ignore[arg-type]
+        Runtime(**wrong)
     session = await runtime.session(**config(server))
     with pytest.raises(ConfigError, match="empty"):
         await session.submit("  ")
