@@ -183,14 +183,17 @@ def ending_of(error: BaseException, *, program: str = "") -> Ending:
             return Ending(USER_MISTAKE, f"error: {error}")
         case RayconteurError():
             return Ending(FAILURE, f"error: {error}")
+        case UnicodeEncodeError() if "surrogates" in error.reason:
+            text = "the command line holds bytes that are no text in this locale. Write UTF-8, with LC_ALL=C.UTF-8."
+            return Ending(USER_MISTAKE, f"error: {text}")
         case OSError():
             return Ending(FAILURE, f"error: {_os_error_text(error)}")
         case _ if hasattr(error, "format_message"):
             # Typer's own usage errors; their class is not public.
             text = error.format_message().rstrip(".")  # type: ignore[attr-defined]
-            if not text:
-                # The help was shown in place of it.
-                return Ending(USER_MISTAKE)
+            if type(error).__name__ == "NoArgsIsHelpError":
+                # With rich the help was shown already; without it, it is the message.
+                return Ending(USER_MISTAKE, text)
             return Ending(USER_MISTAKE, f"error: {text}. See {program or 'the program'} --help.")
         case _:
             what = f"{type(error).__name__}: {error}".strip(": ")

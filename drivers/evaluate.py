@@ -41,10 +41,11 @@ def run_command(  # noqa: PLR0913, PLR0917 - each is a group of options
     output: OutputOptions,
     place: PlaceOptions,
 ) -> Coroutine[Any, Any, int]:
-    """Ask a model every prompt of FILE: JSONL or CSV with id, input, target, metadata.
+    """Ask a model every prompt of a file.
 
-    Writes one JSON line for each sample and epoch as it ends. Exit code: 0 if all completed, 1 if some did not, 2 if
-    something was asked for wrongly, 130 after Ctrl-C.
+    FILE is JSONL, CSV or TSV with the fields id, input, target and metadata; only input has to be there. Writes one
+    JSON line for each sample and epoch as it ends. Exit code: 0 if all completed, 1 if some did not, 2 if something was
+    asked for wrongly, 130 after Ctrl-C.
     """
     # Heavy, and not needed for --help.
     from drivers.evaluating.job import Asking, Job

@@ -25,6 +25,9 @@ from drivers.chatting.transcript import Live
 # Longer lines of prose are hard to read, however wide the terminal is.
 PROSE_WIDTH = 100
 RESULT_LINES = 4
+# Of what the user said, this much is shown.
+SAID_LINES = 20
+SAID_CHARACTERS = 1600
 THOUGHT_LINES = 6
 INPUT_CHARACTERS = 60
 
@@ -166,8 +169,18 @@ def _user(piece: UserSaid) -> RenderableType:
     table.add_column(width=2)
     table.add_column()
     mark = Text("! " if piece.steered else "› ", style="bold cyan")
-    table.add_row(mark, Text(piece.text, style="bold", overflow="fold"))
+    said = Text(_beginning(piece.text), style="bold", overflow="fold")
+    if hidden := len(piece.text) - len(said.plain):
+        said.append(f" … {hidden:,} more characters", style="not bold dim")
+    table.add_row(mark, said)
     return _prose(table)
+
+
+def _beginning(text: str) -> str:
+    """As much of a message as is shown: whoever pasted a book into the chat need not scroll past it."""
+    if len(text) <= SAID_CHARACTERS and text.count("\n") < SAID_LINES:
+        return text
+    return "\n".join(text[:SAID_CHARACTERS].split("\n")[:SAID_LINES])
 
 
 def _markdown(text: str) -> RenderableType:

@@ -6,7 +6,6 @@ The rule here: exit code 0 means that every sample completed. Anything else name
 import json
 import sys
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -53,12 +52,12 @@ def show(summary: Summary, places: Places, *, as_json: bool) -> None:
         print(json.dumps({"results": str(places.results), **summary.model_dump(mode="json")}, indent=2))
         return
     console = Console(width=min(WIDTH, Console().width), highlight=False)
-    table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
+    table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column()
     for name, figure in rows_of(summary):
         table.add_row(name, figure)
-    console.print(table)
+    console.print("", table, "", sep="\n")
     for failure in summary.failures:
         console.print(failure_line(failure), markup=False, no_wrap=True, overflow="ellipsis")
     if hidden := sum(summary.failure_kinds.values()) - len(summary.failures):
