@@ -1,11 +1,20 @@
-"""One local Ray cluster for every test of the actors."""
+"""One local Ray cluster for all tests of the actors; a runtime and a model server for each module of them.
+
+The rule here: a test leaves the runtime as it found it. What it kills starts again; what it opens has ids of its own.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import ray
+
+from actors import Runtime
+from agent_core.scripted import Knobs
+from agent_core.scripted.server import ScriptedServer
+from tests.actors.world import PLANTED, PLANTED_KEY
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +23,31 @@ def cluster() -> Iterator[None]:
     root = str(Path(__file__).resolve().parent.parent.parent)
     # Processes of the cluster inherit the environment of the one that starts it.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    os.environ[PLANTED] = PLANTED_KEY
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def model_server() -> AsyncIterator[ScriptedServer]:
+    """The module's model server."""
+    async with ScriptedServer() as running:
+        yield running
+
+
+@pytest.fixture
+def server(model_server: ScriptedServer) -> Iterator[ScriptedServer]:
+    """The module's model server, with no knob turned."""
+    model_server.knobs = Knobs()
+    yield model_server
+    model_server.knobs = Knobs()
+    model_server.release()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def runtime(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runtime]:
+    """The module's runtime, whose sessions share one actor unless they say otherwise."""
+    data = tmp_path_factory.mktemp("data")
+    async with Runtime(data_dir=data, sessions_per_actor=1000, session_actors=1, max_actors=4) as running:
+        yield running

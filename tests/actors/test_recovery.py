@@ -1,10 +1,7 @@
 """kill -9 of every process of a runtime while a turn is open: the conversation goes on right, nothing is lost."""
 
 import asyncio
-import os
-import signal
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,65 +9,20 @@ import psutil
 import pytest
 import ray
 
-from actors import Runtime, SessionHandle, tool
+from actors import Runtime, SessionHandle
 from agent_core.entries import ToolBatch, ToolSettled, TurnEnded
 from agent_core.payloads import Restarted, TextChunk
 from agent_core.scripted import Knobs
 from agent_core.scripted.server import ScriptedServer
+from tests.actors.world import config, kill, look, note
 
 TALE = "Once upon a time there was a session that was told a very long story which took its time to come to an end."
 
-
-@tool
-async def note(path: str, seconds: float) -> str:
-    """Write a line to a ledger, then take some time."""
-    with Path(path).open("a") as ledger:  # noqa: ASYNC230 - a line in a test
-        ledger.write("ran\n")
-    await asyncio.sleep(seconds)
-    return "noted"
-
-
-@tool(idempotent=True)
-async def look(path: str, seconds: float) -> str:
-    """The same, declared to do no harm when it is run again."""
-    with Path(path).open("a") as ledger:  # noqa: ASYNC230 - a line in a test
-        ledger.write("ran\n")
-    await asyncio.sleep(seconds)
-    return "looked"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cluster(cluster: None) -> None:
-    """Every test here runs on the shared cluster."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    async with ScriptedServer() as running:
-        yield running
-
-
-@pytest.fixture
-async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
-    async with Runtime(data_dir=tmp_path, sessions_per_actor=1000, session_actors=1) as running:
-        yield running
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def opened(runtime: Runtime, server: ScriptedServer) -> SessionHandle:
-    return await runtime.session(
-        model="anthropic/claude-test",
-        context_limit=100_000,
-        base_url=server.url,
-        api_key="env:HOME",
-        tools=[note, look],
-    )
-
-
-async def kill(runtime: Runtime, actor: str) -> None:
-    """Kill -9 of the process of an actor, and of no other runtime's."""
-    pid = await runtime.process_of(actor)
-    assert psutil.pid_exists(pid)
-    os.kill(pid, signal.SIGKILL)
+    return await runtime.session(tools=[note, look], **config(server))
 
 
 async def turn(session: SessionHandle, message: str, at: type, then: Any) -> list[Any]:
@@ -147,7 +99,7 @@ async def test_nothing_accepted_is_lost_when_many_sessions_lose_their_actor(
     sessions = [await opened(runtime, server) for _ in range(20)]
     server.knobs = Knobs(tokens_per_second=100)
     asked = [asyncio.create_task(session.ask(f"I am {session.id}")) for session in sessions]
-    await server.seen(10)
+    await server.seen(server.stats.requests + 10)
     await kill(runtime, "sessions/0")
     assert await asyncio.gather(*asked) == [f"You said: I am {session.id}" for session in sessions]
     histories = [await session.history() for session in sessions]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors import Runtime, SessionHandle, tool
+from actors import Runtime, SessionHandle
 from agent_core.content import ToolResultBlock
 from agent_core.entries import Complete, ToolBatch, ToolSettled, TurnEnded
 from agent_core.errors import ConfigError, PlacementError, ProviderError, SessionBusy, SessionClosed, SessionError
@@ -15,52 +15,12 @@ from agent_core.payloads import StreamStart, TextChunk, ToolResults
 from agent_core.scripted import Fault, Knobs
 from agent_core.scripted.server import ScriptedServer
 from agent_core.tools import external_tool
+from tests.actors.world import add, config, wait
 
 PAUSE = "Take your time over this rather long sentence, please, and then some."
 
 
-@tool
-async def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-@tool(timeout=20)
-async def wait(seconds: float) -> str:
-    """Wait."""
-    await asyncio.sleep(seconds)
-    return "waited"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cluster(cluster: None) -> None:
-    """Every test here runs on the shared cluster."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    async with ScriptedServer() as running:
-        yield running
-
-
-@pytest.fixture
-async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
-    async with Runtime(data_dir=tmp_path, sessions_per_actor=1000, session_actors=1) as running:
-        yield running
-
-
-def config(server: ScriptedServer, **more: Any) -> dict[str, Any]:
-    return {
-        "model": "anthropic/claude-test",
-        "context_limit": 100_000,
-        "base_url": server.url,
-        "api_key": "env:HOME",
-        **more,
-    }
-
-
-async def kinds_of(session: SessionHandle, message: str) -> list[str]:
-    return [event.kind async for event in session.send(message)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_turn_with_a_tool_streams_every_event_in_order(runtime: Runtime, server: ScriptedServer) -> None:
@@ -279,12 +239,26 @@ async def test_wrong_settings_are_refused_before_anything_runs(runtime: Runtime,
         await runtime.session(**config(server, api_key="sk-literal"))
     with pytest.raises(SessionError, match="no session"):
         await runtime.session("nobody")
-    wrong: Any = {"sessions_per_actr": 3}
-    with pytest.raises(ConfigError, match="sessions_per_actr"):
-        Runtime(**wrong)
     session = await runtime.session(**config(server))
     with pytest.raises(ConfigError, match="empty"):
         await session.submit("  ")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("sessions_per_actr", 3),
+        ("session_actors", 0),
+        ("routers", 1.5),
+        ("executors", True),
+        ("lease", 0),
+        ("scale_up_wait", -1),
+        ("durability", "maybe"),
+    ],
+)
+async def test_wrong_options_of_a_runtime_are_refused_by_name(option: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=option):
+        Runtime(**{option: value})
 
 
 async def test_a_stream_start_names_the_model(runtime: Runtime, server: ScriptedServer) -> None:
