@@ -82,7 +82,7 @@ def disconnect(cluster: ClusterInfo) -> None:
 
 
 def _connect(wanted: str, namespace: str, dashboard: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
-    _be_quiet()
+    be_quiet()
     try:
         return _start(namespace, dashboard) if wanted == "local" else _join(wanted, namespace)
     except RayconteurError:
@@ -120,7 +120,8 @@ def _shipped() -> dict[str, Any] | None:
     return None if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ else {"working_dir": str(ROOT)}
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
+    """Keep what Ray and its daemons say off this process's terminal."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # What Ray's daemons report is printed on a driver's terminal whatever `log_to_driver` says. Their logs have it too.

@@ -1,6 +1,7 @@
 """What every test run needs: no real key, no file in the user's home, the same examples again in CI."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,8 @@ user_home: tempfile.TemporaryDirectory[str] | None = None
 
 def pytest_configure() -> None:
     """Take the user's keys and directories out of the environment, before any process inherits it."""
+    # A runner that was started in the background may ignore it, and whoever it starts then does so too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     global user_home  # noqa: PLW0603 - lives exactly as long as the run
     settings.load_profile("ci" if os.environ.get("CI") else "default")
     for name in PROVIDER_KEYS:

@@ -12,6 +12,7 @@ import pytest_asyncio
 import ray
 
 from actors import Runtime
+from actors.cluster import be_quiet
 from agent_core.scripted import Knobs
 from agent_core.scripted.server import ScriptedServer
 from tests.actors.world import PLANTED, PLANTED_KEY
@@ -24,6 +25,7 @@ def cluster() -> Iterator[None]:
     # Processes of the cluster inherit the environment of the one that starts it.
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ[PLANTED] = PLANTED_KEY
+    be_quiet()
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
