@@ -159,7 +159,7 @@ class ModelOptions:
             resolve_key(provider, self.api_key)
         except ConfigError as error:
             kind, _, name = reference.partition(":")
-            if kind != "env":
+            if kind != "env" or error.kind != "missing_key":
                 raise
             raise ConfigError(
                 f"{model} needs a key and ${name} is not set. Set it (export {name}=...; any word will do for a server"

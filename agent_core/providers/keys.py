@@ -44,7 +44,7 @@ def resolve_key(provider: Provider, reference: str | None) -> str:
         raise ConfigError(
             f"No key for {provider}: what {name} holds has a line break or control character in it. Write the key"
             " alone.",
-            "missing_key",
+            "bad_key",
         )
     if key:
         return key
