@@ -258,8 +258,8 @@ async def test_a_term_signal_gives_the_terminal_back(chats: Chats) -> None:
 
 
 async def test_a_connection_that_fails_is_said_where_the_prompt_was(chats: Chats, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    async with chats.start("--data-dir", str(tmp_path / "file" / "below")) as terminal:
+    (tmp_path / "journal.db").write_text("no database, and too long for an empty one" * 100)
+    async with chats.start("--data-dir", str(tmp_path)) as terminal:
         text = await terminal.shows("error:")
         assert await terminal.ended() == 1
         assert "Traceback" not in text
