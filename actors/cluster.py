@@ -49,7 +49,7 @@ class ClusterInfo:
         """Where to look, and how to get in."""
         if self.dashboard_url is None:
             return "The Ray dashboard is off."
-        return f"Ray dashboard: {self.dashboard_url} (asks for a token: `ray get-auth-token` prints it)"
+        return f"Ray dashboard: {self.dashboard_url} (its token: `ray get-auth-token`)"
 
 
 async def connect(address: str | None, namespace: str, *, dashboard: bool) -> ClusterInfo:

@@ -69,6 +69,11 @@ class Stopper:
         for number in (signal.SIGINT, *ending_signals()):
             asyncio.get_running_loop().add_signal_handler(number, self._received, number)
 
+    def uninstall(self) -> None:
+        """Leave the signals to whoever has the program next."""
+        for number in (signal.SIGINT, *ending_signals()):
+            asyncio.get_running_loop().remove_signal_handler(number)
+
     def _received(self, number: int) -> None:
         if self.signal is not None:
             if self.console.is_terminal:
@@ -94,14 +99,17 @@ async def run_job(job: Job, place: PlaceOptions, options: RunOptions) -> Ended:
         consoles.append(console)
         stopper = Stopper(console)
         stopper.install()
-        async with await asyncio.to_thread(_runtime, place, options) as runtime:
-            stopper.install()
-            _collect_garbage_seldom()
-            note(console, f"Sessions: {runtime.description}")
-            if hint := runtime.dashboard_hint or runtime.dashboard_url:
-                note(console, hint)
-            note(console, f"Results: {job.places.results}")
-            failure = await _run_on(runtime, job, options, stopper)
+        try:
+            async with await asyncio.to_thread(_runtime, place, options) as runtime:
+                stopper.install()
+                _collect_garbage_seldom()
+                note(console, f"Sessions: {runtime.description}")
+                if hint := runtime.dashboard_hint or runtime.dashboard_url:
+                    note(console, hint)
+                note(console, f"Results: {job.places.results}")
+                failure = await _run_on(runtime, job, options, stopper)
+        finally:
+            stopper.uninstall()
         return Ended(failure, stopper.signal)
 
 
