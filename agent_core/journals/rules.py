@@ -37,8 +37,9 @@ def judge(head: Head | None, span: Span) -> int | JournalError:
         return Fenced(f"Session '{span.session_id}' is not in this journal: claim it before appending to it.")
     if span.epoch != head.epoch:
         return Fenced(
-            f"Session '{span.session_id}' is owned in epoch {head.epoch}, this append is of epoch {span.epoch}:"
-            " drop the session here and open it again if it is wanted."
+            f"Session '{span.session_id}' was opened in another place since (epoch {head.epoch}, here {span.epoch}):"
+            " drop the session here and open it again if it is wanted. Two programs share one in the same runtime"
+            " (--name)."
         )
     if span.length and span.first > head.last_seq + 1:
         return SequenceGap(

@@ -40,7 +40,7 @@ def _say_what_is_left(summary: Summary, places: Places, resume: str) -> None:
         return
     console = Console(file=sys.stderr)
     said = ", ".join(f"{number:,} {NAMES[outcome]}" for outcome, number in left.items())
-    why = f" Their lines in {places.results} say why." if left.keys() - {"missing"} else ""
+    why = " Their lines in the results say why." if left.keys() - {"missing"} else ""
     _say(console, f"Not completed: {said}.{why}")
     if left.keys() - FINAL and places.results.is_file():
         _say(console, f"To run what is missing, was cancelled or the infrastructure failed:\n  {resume}")
