@@ -150,7 +150,9 @@ async def test_a_reader_that_goes_away_ends_it_quietly(program: Program) -> None
     assert await process.stdout.readline() == b"a line\n"
     # The only end of the pipe that anybody reads from.
     process.stdout._transport.close()  # type: ignore[attr-defined]
-    assert await process.stderr.read() == b""
+    # Where the answer was over before the reader went, its end may be noted.
+    said = await process.stderr.read()
+    assert said == b"" or said.startswith(b"note: the answer was cut")
     assert await process.wait() == 141
 
 
