@@ -44,8 +44,8 @@ def tell(actor: Any, method: str, *arguments: Any, task: str | None = None) -> A
 
 
 def _not_sent(error: Exception) -> Exception:
-    """Ray raises a bare Exception for a call of an actor that it knows to be dead; all others are as they are."""
-    return Gone(str(error)) if type(error) is Exception else error
+    """Ray raises a bare Exception for a call of an actor that it knows to be dead; what is no word of Ray's stays."""
+    return Gone(str(error)) if type(error) is Exception or isinstance(error, RayError) else error
 
 
 def _unexpected(method: str, cause: object) -> PlacementError:

@@ -1,7 +1,7 @@
 """A session actor's side of one client: frames gathered for its stream, and its readers.
 
 The rule here: first tokens and ends leave at once, the rest on a tick; so many sessions share one Ray item. A client
-that does not renew its lease is gone, whatever Ray thinks.
+that does not renew its lease is gone, whatever Ray thinks; but its stream is ended only if it takes notice or is dead.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ SPACING = 0.002
 
 
 class Channel:
-    """Frames on their way to one client process, which has to be heard of once in `lease` seconds."""
+    """Frames on their way to a client of a job, which has to be heard of once in `lease` seconds."""
 
-    def __init__(self, lease: float) -> None:
-        self._lease = lease
+    def __init__(self, job: str, lease: float) -> None:
+        self.job, self._lease = job, lease
         self._loop = asyncio.get_running_loop()
         self._frames: list[Frame] = []
         self._newest_text: dict[int, int] = {}
@@ -34,6 +34,7 @@ class Channel:
         self._due = 0.0
         self._flushed = 0.0
         self.closed = False
+        self._ended = False
         self.received = 0
         """How many envelopes of requests have come."""
         self._renewed = self._loop.time()
@@ -73,8 +74,8 @@ class Channel:
         self._timer = self._loop.call_at(when, self._wake.set)
 
     async def stream(self) -> AsyncIterator[list[Frame]]:
-        """Envelopes of frames, until the channel is closed."""
-        while not self.closed:
+        """Envelopes of frames, until the channel is ended."""
+        while not self._ended:
             await self._wake.wait()
             self._wake.clear()
             self._timer = None
@@ -85,10 +86,20 @@ class Channel:
                 yield frames
 
     def close(self) -> None:
-        """End the stream and let every reader go."""
+        """Let every reader go and send nothing more."""
         self.closed = True
+        self._frames = []
         for reader in tuple(self.readers.values()):
             reader.leave()
+
+    def end(self) -> None:
+        """End the stream as well.
+
+        Ray then waits until the client has taken everything, and blocks the whole event loop meanwhile: never end the
+        stream of a process that may be stopped.
+        """
+        self.close()
+        self._ended = True
         self._wake.set()
 
 

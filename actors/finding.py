@@ -39,6 +39,12 @@ async def names_in(namespace: str) -> list[str]:
     return [item["name"] for item in named if item["namespace"] == namespace]
 
 
+def dead_jobs() -> set[str]:
+    """The ids of the jobs whose drivers have ended. Asks the cluster and blocks meanwhile."""
+    jobs: list[dict[str, Any]] = importlib.import_module("ray._private.state").jobs()
+    return {job["JobID"] for job in jobs if job["IsDead"]}
+
+
 def process_id(actor: Any) -> int:
     """The process id of an actor, on its own node. Asks the cluster and blocks meanwhile."""
     # The public way, `ray.util.state`, needs a dashboard.

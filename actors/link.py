@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+import ray
 from ray.exceptions import RayError
 
 from actors.calls import Gone, ask, tell
@@ -91,7 +92,8 @@ class Link:
         """Open the stream. Raises PlacementError if there is no such actor, LinkLost if it is not alive."""
         self.actor = await find_actor(self.name, self._namespace)
         try:
-            stream = tell(self.actor, "frames", self._client, task=f"stream to {self._client}")
+            job = ray.get_runtime_context().get_job_id()
+            stream = tell(self.actor, "frames", self._client, job, task=f"stream to {self._client}")
             await (await anext(stream))
         except (Gone, RayError, StopAsyncIteration) as error:
             raise LinkLost from error
@@ -99,10 +101,7 @@ class Link:
         self._tasks = [loop.create_task(self._pump(stream)), loop.create_task(self._renew())]
 
     async def close(self) -> None:
-        """Let go of the actor, and have it let go of this client."""
-        if not self.lost:
-            with suppress(Gone):
-                tell(self.actor, "let_go", self._client)
+        """Let go of the actor."""
         self._lose()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -204,7 +203,12 @@ class Link:
                 self._lose()
 
     def _lose(self) -> None:
+        if self.lost:
+            return
         self.lost = True
+        with suppress(Gone):
+            # If it is alive it has to know that this stream is read no more.
+            tell(self.actor, "let_go", self._client)
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()

@@ -14,6 +14,7 @@ import ray
 
 from actors.channel import Channel
 from actors.envelopes import MOVED, Frame, Request, answer_frame, refusal_frame
+from actors.finding import dead_jobs
 from actors.journal import JournalHandle
 from actors.operations import OPERATIONS, Context
 from actors.settings import JOURNAL_NAME, LOCAL_MODEL_NAME, RuntimeSettings
@@ -49,6 +50,7 @@ class SessionActor:
         self._name, self._settings, self._capacity = name, settings, capacity
         self._tenant: str | None = None
         self._channels: dict[str, Channel] = {}
+        self._silent: dict[str, Channel] = {}
         self._host: SessionHost | None = None
         self._tools: ToolDispatcher | None = None
         self._local_model: LocalModelHandle | None = None
@@ -102,18 +104,17 @@ class SessionActor:
         self._tenant = self._tenant or session_id
         return self._tenant
 
-    async def frames(self, client: str) -> AsyncIterator[list[Frame]]:
-        """The stream of one client: answers and events, in envelopes. It ends when the client's lease does."""
+    async def frames(self, client: str, job: str) -> AsyncIterator[list[Frame]]:
+        """The stream of one client, a process of that job: answers and events, in envelopes."""
         self._ensure()
-        channel = self._channels[client] = Channel(self._settings.lease)
+        channel = self._channels[client] = Channel(job, self._settings.lease)
         try:
             # The first envelope tells the client that requests sent from now on are answered here.
             yield []
             async for envelope in channel.stream():
                 yield envelope
         finally:
-            channel.close()
-            self._channels.pop(client, None)
+            self._let_go(client)
 
     async def deliver(self, client: str, requests: Sequence[tuple[Any, ...]]) -> None:
         """Take an envelope of requests. Answers go out by the client's stream; without one it hears of that itself."""
@@ -165,17 +166,24 @@ class SessionActor:
 
     @ray.method(enable_task_events=False)
     async def let_go(self, client: str) -> None:
-        """The client has left: end its stream and its readers."""
-        channel = self._channels.get(client)
+        """The client has left, or makes another link: end its readers and its stream."""
+        self._let_go(client)
+
+    def _let_go(self, client: str) -> None:
+        channel = self._channels.pop(client, None) or self._silent.pop(client, None)
         if channel is not None:
-            channel.close()
+            channel.end()
 
     async def _sweep(self) -> None:
+        """Drop the readers of clients that are not heard of any more, and end the streams of those that are dead."""
         while True:
             await asyncio.sleep(self._settings.lease / 3)
-            for channel in tuple(self._channels.values()):
-                if channel.expired:
-                    channel.close()
+            for client in [client for client, channel in self._channels.items() if channel.expired]:
+                channel = self._silent[client] = self._channels.pop(client)
+                channel.close()
+            dead = await asyncio.to_thread(dead_jobs) if self._silent else ()
+            for client in [client for client, channel in self._silent.items() if channel.job in dead]:
+                self._let_go(client)
 
     # --- the control thread: may run while the main loop is stuck, and touches nothing of it ------------------------
 
