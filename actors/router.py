@@ -16,7 +16,7 @@ from actors.feasibility import nodes, shortage
 from actors.finding import end_actor, names_in
 from actors.router_handle import EXECUTOR_DEADLINE
 from actors.settings import RuntimeSettings, executor_name, router_name, shared_name
-from actors.spawning import spawn_executor, spawn_session
+from actors.spawning import options, spawn_executor, spawn_session, started
 from actors.tethers import hold_on
 from agent_core.errors import PlacementError
 from agent_core.placement import rendezvous
@@ -127,3 +127,14 @@ def _refusal(short: str | None) -> PlacementError:
 
 # `hold` is waited for by every actor of the runtime.
 ROUTER = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0)(RouterActor)
+
+
+async def spawn_router(shard: int, settings: RuntimeSettings) -> Any:
+    """Make a shard of the router, or find it. The first of a tethered runtime ends with the program that makes it."""
+    chosen = options(router_name(shard), settings, max_concurrency=10_000)
+    if shard == 0 and settings.tethered:
+        chosen["lifetime"] = "non_detached"
+    router = await asyncio.to_thread(ROUTER.options(**chosen).remote, settings, shard)
+    if shard:
+        await started(router_name(shard), router, "settings")
+    return router

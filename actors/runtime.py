@@ -21,10 +21,10 @@ from actors.cluster import ClusterInfo, connect, disconnect
 from actors.finding import end_actor, find_actor, process_id
 from actors.journal import JournalHandle
 from actors.places import DedicatedPlace, Links, SharedPlace
+from actors.router import spawn_router
 from actors.router_handle import RouterHandle
 from actors.session_handle import SessionHandle
 from actors.settings import JOURNAL_NAME, Options, RuntimeSettings, checked, router_name
-from actors.spawning import spawn_router
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError, PlacementError, RayconteurError, SessionError
 from agent_core.journals.blobs import JournalBlobs

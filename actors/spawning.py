@@ -9,7 +9,7 @@ from typing import Any
 
 from actors.calls import Gone, ask
 from actors.journal import JournalHandle
-from actors.settings import JOURNAL_NAME, RuntimeSettings, router_name
+from actors.settings import JOURNAL_NAME, RuntimeSettings
 from agent_core.errors import PlacementError
 from agent_core.journals.blobs import JournalBlobs
 from agent_core.tools import ExecutorOptions
@@ -29,25 +29,12 @@ def options(name: str, settings: RuntimeSettings, **more: Any) -> dict[str, Any]
     }
 
 
-async def spawn_router(shard: int, settings: RuntimeSettings) -> Any:
-    """Make a shard of the router, or find it. The first of a tethered runtime ends with the program that makes it."""
-    from actors.router import ROUTER
-
-    chosen = options(router_name(shard), settings, max_concurrency=10_000)
-    if shard == 0 and settings.tethered:
-        chosen["lifetime"] = "non_detached"
-    router = await asyncio.to_thread(ROUTER.options(**chosen).remote, settings, shard)
-    if shard:
-        await _started(router_name(shard), router, "settings")
-    return router
-
-
 async def spawn_session(name: str, settings: RuntimeSettings, capacity: int) -> None:
     """Make a session actor and wait until it answers. Raises PlacementError if it does not start."""
     from actors.session import SESSION
 
     chosen = SESSION.options(**options(name, settings, max_concurrency=10_000))
-    await _started(name, await asyncio.to_thread(chosen.remote, name, settings, capacity), "start")
+    await started(name, await asyncio.to_thread(chosen.remote, name, settings, capacity), "start")
 
 
 async def spawn_executor(name: str, settings: RuntimeSettings, resources: ToolResources) -> None:
@@ -70,10 +57,11 @@ async def spawn_executor(name: str, settings: RuntimeSettings, resources: ToolRe
     slots = ExecutorOptions(slots=settings.executor_slots)
     tether = settings if settings.tethered else None
     executor = await asyncio.to_thread(chosen.remote, name, slots, blobs, tether=tether)
-    await _started(name, executor, "ping")
+    await started(name, executor, "ping")
 
 
-async def _started(name: str, actor: Any, method: str) -> None:
+async def started(name: str, actor: Any, method: str) -> None:
+    """Wait until an actor answers, asked by that method. Raises PlacementError if it does not start."""
     try:
         await ask(actor, method)
     except Gone as error:

@@ -5,16 +5,18 @@ calls it.
 """
 
 import functools
+import importlib
 import inspect
 import string
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 import docstring_parser
 from pydantic import ValidationError
 
-from agent_core.errors import ToolError
-from agent_core.tools.definition import ToolDefinition, ToolReference
+from agent_core.errors import ToolError, ToolUnavailable
+from agent_core.tools.definition import ToolDefinition
 from agent_core.tools.identity import name_in_module, reference_of
 from agent_core.tools.schema import Parameters, hints_of, parameters_of
 
@@ -101,7 +103,7 @@ class Tool(Generic[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         name = name_in_module(self, self.function)
         if name is not None:
-            return _named_tool, (self.function.__module__, name)
+            return tool_named, (self.function.__module__, name)
         return Tool, (self.function, self.options, self.hints)
 
     def _check_summary(self) -> None:
@@ -148,10 +150,25 @@ def external_tool(name: str, description: str, schema: Mapping[str, Any]) -> Too
     return _checked(name=name, description=description, input_schema=dict(schema))
 
 
-def _named_tool(module: str, name: str) -> "Tool[..., Any]":
-    from agent_core.tools.resolving import load
+def tool_named(module: str, name: str) -> "Tool[..., Any]":
+    """The tool of that name in a module, or one made of the function that has it.
 
-    return load(ToolReference(module=module, name=name), None)
+    Imports the module, so it may take long. Raises ToolUnavailable.
+    """
+    try:
+        found: object = importlib.import_module(module)
+    except Exception as error:
+        raise ToolUnavailable(
+            f"its module '{module}' does not import where tools run: {type(error).__name__}: {error}."
+            " Ship it with the working directory, or name its packages with @tool(pip=[...])."
+        ) from error
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, Tool):
+        return cast("Tool[..., Any]", found)
+    if isinstance(found, types.FunctionType):
+        return tool(found)
+    raise ToolUnavailable(f"module '{module}' has no tool named '{name}' any more.")
 
 
 def _check_function(function: Callable[..., object]) -> None:

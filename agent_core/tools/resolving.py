@@ -3,15 +3,13 @@
 The rule here: code that is missing, or no longer what the session was opened with, is never run in its place.
 """
 
-import importlib
 import pickle
-import types
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from agent_core.errors import ToolUnavailable
 from agent_core.tools.blobs import BlobStore
-from agent_core.tools.decorator import Tool, tool
+from agent_core.tools.decorator import Tool, tool, tool_named
 from agent_core.tools.definition import ToolDefinition, ToolReference
 from agent_core.tools.identity import digest_of
 
@@ -62,7 +60,7 @@ def load(reference: ToolReference, code: bytes | None) -> AnyTool:
     """
     if reference.pickled is not None:
         return _unpickled(code or b"")
-    found = _imported(reference.module or "", reference.name or "")
+    found = tool_named(reference.module or "", reference.name or "")
     digest = digest_of(found.function)
     if reference.digest and digest != reference.digest:
         raise ToolUnavailable(
@@ -83,20 +81,3 @@ def _unpickled(code: bytes) -> AnyTool:
     if isinstance(found, Tool):
         return cast("AnyTool", found)
     raise ToolUnavailable(f"its stored code is {type(found).__name__}, not a tool.")
-
-
-def _imported(module: str, name: str) -> AnyTool:
-    try:
-        found: object = importlib.import_module(module)
-    except Exception as error:
-        raise ToolUnavailable(
-            f"its module '{module}' does not import where tools run: {type(error).__name__}: {error}."
-            " Ship it with the working directory, or name its packages with @tool(pip=[...])."
-        ) from error
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    if isinstance(found, Tool):
-        return cast("AnyTool", found)
-    if isinstance(found, types.FunctionType):
-        return tool(found)
-    raise ToolUnavailable(f"module '{module}' has no tool named '{name}' any more.")
