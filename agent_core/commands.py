@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agent_core.errors import RayconteurError
 from agent_core.messages import TurnId
 from agent_core.payloads import Delta
-from agent_core.ports import ModelRequest, Record, ToolInvocation
+from agent_core.ports import CompactionJob, CompactionPriority, ModelRequest, Record, ToolInvocation
 from agent_core.status import CompactResult
 
 
@@ -57,11 +57,54 @@ class CancelTools:
 
 
 @dataclass(frozen=True, slots=True)
+class StartCompaction:
+    """Have a range summarised; what comes of it comes back as `FromCompactor`."""
+
+    job: CompactionJob
+    priority: CompactionPriority
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteCompaction:
+    """The job is more urgent now."""
+
+    key: str
+    priority: CompactionPriority
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCompaction:
+    """Nobody waits for the job any more."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Say `TimerEnded(timer)` after so many seconds."""
+
+    timer: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionEnded:
+    """Whoever asked for the compaction `job_id` is answered with `result`."""
+
+    job_id: str
+    result: CompactResult
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """The input was taken; `turn_id` is the turn that it belongs to, if any."""
+    """The input was taken; `turn_id` is the turn that it belongs to, if any.
+
+    A compaction that was asked for has its result here, or `job_id`: then `CompactionEnded` brings it.
+    """
 
     turn_id: TurnId | None = None
     compacted: CompactResult | None = None
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +114,18 @@ class Refuse:
     error: RayconteurError
 
 
-Command = Journal | Emit | CallModel | CancelModel | RunTools | CancelTools | Answer | Refuse
+Command = (
+    Journal
+    | Emit
+    | CallModel
+    | CancelModel
+    | RunTools
+    | CancelTools
+    | StartCompaction
+    | PromoteCompaction
+    | CancelCompaction
+    | StartTimer
+    | CompactionEnded
+    | Answer
+    | Refuse
+)

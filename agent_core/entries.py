@@ -13,7 +13,7 @@ from agent_core.config import SessionConfig
 from agent_core.content import ToolResultBlock
 from agent_core.errors import ErrorInfo
 from agent_core.frozen import Frozen
-from agent_core.messages import AssistantMessage, StopReason, TurnId
+from agent_core.messages import AssistantMessage, StopReason, TurnId, Usage
 from agent_core.overlays import Overlay
 from agent_core.payloads import Delta, ToLLMPayload, When
 from agent_core.tools.definition import ToolDefinition
@@ -139,7 +139,11 @@ class TurnRetried(Frozen):
 
 
 class Compacted(Frozen):
-    """Overlays were laid over the history. Token counts are of the view, before and after, estimated."""
+    """Overlays were laid over the history. Token counts are of the view, before and after, estimated.
+
+    `usage` is what the summariser took, `waited` how many seconds the turn waited for it, and `learned_limit` the
+    window (in tokens) that an overflow taught.
+    """
 
     kind: Literal["compacted"] = "compacted"
     strategy: str
@@ -147,6 +151,38 @@ class Compacted(Frozen):
     tokens_before: int
     tokens_after: int
     job_id: str | None = None
+    turn_id: TurnId | None = None
+    usage: Usage | None = None
+    waited: float = 0.0
+    learned_limit: int | None = None
+
+
+class CompactionFailed(Frozen):
+    """A compaction job came to nothing; the conversation is as it was. `usage` is what the summariser took.
+
+    `stale`: the range that it was for had changed. `unproductive`: its summary would not have freed enough.
+    """
+
+    kind: Literal["compaction_failed"] = "compaction_failed"
+    job_id: str
+    reason: Literal["failed", "stale", "unproductive"]
+    error: ErrorInfo | None = None
+    usage: Usage | None = None
+    turn_id: TurnId | None = None
+
+
+class Pinned(Frozen):
+    """A message is kept word for word whatever is compacted."""
+
+    kind: Literal["pinned"] = "pinned"
+    message_id: str
+
+
+class Unpinned(Frozen):
+    """A message is no longer pinned."""
+
+    kind: Literal["unpinned"] = "unpinned"
+    message_id: str
 
 
 class Cleared(Frozen):
@@ -197,6 +233,9 @@ Entry = Annotated[
     | TurnEnded
     | TurnRetried
     | Compacted
+    | CompactionFailed
+    | Pinned
+    | Unpinned
     | Cleared
     | Configured
     | Closed

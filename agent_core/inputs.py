@@ -9,7 +9,7 @@ from typing import Literal
 from agent_core.entries import Settings
 from agent_core.errors import ProviderError
 from agent_core.payloads import InterruptMode, ToLLMPayload, When
-from agent_core.ports import ModelEvent, ToolReport
+from agent_core.ports import CompactionReport, ModelEvent, ToolReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,31 @@ class Configure:
 
 @dataclass(frozen=True, slots=True)
 class Compact:
-    """Compact now, whatever the marks say."""
+    """Compact now, whatever the marks say. `focus` is what the summary should look at most."""
+
+    focus: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Keep a message word for word from now on, or (not `kept`) no longer."""
+
+    message_id: str
+    kept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FromCompactor:
+    """A compaction job has something to tell."""
+
+    report: CompactionReport
+
+
+@dataclass(frozen=True, slots=True)
+class TimerEnded:
+    """The time that was asked for with this number is over."""
+
+    timer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +115,18 @@ class Shutdown:
 
 
 Input = (
-    Recover | Submit | FromModel | ModelFailed | FromTool | Interrupt | Retry | Clear | Configure | Compact | Shutdown
+    Recover
+    | Submit
+    | FromModel
+    | ModelFailed
+    | FromTool
+    | FromCompactor
+    | TimerEnded
+    | Interrupt
+    | Retry
+    | Clear
+    | Configure
+    | Compact
+    | Pin
+    | Shutdown
 )

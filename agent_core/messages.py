@@ -43,7 +43,10 @@ class Usage(Frozen):
 
 
 class UserMessage(Frozen):
-    """What the model is told: the user's words, or the results of every call of the answer before it."""
+    """What the model is told: the user's words, or the results of every call of the answer before it.
+
+    One that stands for what was compacted (a summary, and pinned texts) says so by its `marker`.
+    """
 
     kind: Literal["user"] = "user"
     id: str
@@ -51,6 +54,7 @@ class UserMessage(Frozen):
     turn_id: TurnId
     parent_id: str | None = None
     created_at: float = 0.0
+    marker: Literal["summary"] | None = None
     content: tuple[UserBlock, ...]
 
 

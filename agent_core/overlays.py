@@ -27,4 +27,17 @@ class Dropped(Frozen):
     message_ids: tuple[str, ...]
 
 
-Overlay = Annotated[ShortenedResult | Dropped, Field(discriminator="kind")]
+class Summary(Frozen):
+    """Everything up to and with the message `through` is shown as `text`, the summary that job `job_id` made.
+
+    `repeated` is the user's last message, word for word behind the summary, where the cut fell after it.
+    """
+
+    kind: Literal["summary"] = "summary"
+    job_id: str
+    through: str
+    text: str
+    repeated: str | None = None
+
+
+Overlay = Annotated[ShortenedResult | Dropped | Summary, Field(discriminator="kind")]

@@ -112,7 +112,34 @@ class Restarted(Frozen):
     from_seq: int
 
 
+class CompactionUpdate(Frozen):
+    """Where a compaction job stands. Once its end counts, `Compacted` or `CompactionFailed` tells of it.
+
+    `scheduled`: it waits in the queue; `started`: the summariser has it; `ready`: the summary is held until the trigger;
+    `waiting`: the turn waits for it at the hard mark; `stale`: it was cancelled; `skipped`: none was started, or it was
+    turned away, for `reason`. Token counts are of the view, estimated.
+    """
+
+    kind: Literal["compaction_update"] = "compaction_update"
+    state: Literal["scheduled", "started", "ready", "waiting", "stale", "skipped"]
+    job_id: str
+    turn_id: TurnId | None = None
+    tokens_before: int = 0
+    tokens_after: int = 0
+    reason: str = ""
+
+
 SessionState = Literal["idle", "running", "awaiting_tools", "awaiting_permit", "compacting", "closed"]
 
-Delta = StreamStart | TextChunk | ThinkingChunk | ToolInputDelta | TokenUpdate | Retrying | StatusChanged | Restarted
+Delta = (
+    StreamStart
+    | TextChunk
+    | ThinkingChunk
+    | ToolInputDelta
+    | TokenUpdate
+    | Retrying
+    | StatusChanged
+    | CompactionUpdate
+    | Restarted
+)
 StatusChanged.model_rebuild()

@@ -7,12 +7,12 @@ which implementation it has.
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from agent_core.config import RequestClass, SessionConfig
 from agent_core.content import ToolResultBlock
 from agent_core.entries import Entry, ToolCall, ToolOutcome
-from agent_core.errors import RayconteurError
+from agent_core.errors import ErrorInfo, RayconteurError
 from agent_core.messages import Message, SessionId, StopReason, TurnId, Usage
 from agent_core.tools.definition import ToolDefinition
 
@@ -169,6 +169,79 @@ class ToolExecutor(Protocol):
 
     def cancel(self, keys: Sequence[str]) -> None:
         """Stop the calls, killing what ignores it. Nothing is reported for them any more."""
+        ...
+
+
+# --- Compaction ----------------------------------------------------------------------------------------------------
+
+CompactionPriority = Literal["waiting", "manual", "trigger", "soft"]
+"""Why a job is wanted, the most urgent first: a turn waits at the hard mark; a user asked; past the trigger; early."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionJob:
+    """A range of a conversation to be summarised. `key` is unique for ever.
+
+    `messages` are the covered ones as they happened, `previous` the summary that stands before them, `digest` that of
+    their ids. `config` is the summariser's: its `max_tokens` bounds the summary, its `timeout` (seconds) the whole job.
+    """
+
+    key: str
+    session_id: SessionId
+    job_id: str
+    config: SessionConfig
+    messages: Sequence[Message]
+    digest: str
+    previous: str | None = None
+    focus: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionStarted:
+    """The job has left the queue."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A summary for exactly the range whose ids have this digest. Never a new history."""
+
+    key: str
+    digest: str
+    summary: str
+    usage: Usage = Usage()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionFailure:
+    """The job came to nothing. One that was `shed` never started: there was no room for it."""
+
+    key: str
+    error: ErrorInfo
+    usage: Usage = Usage()
+    shed: bool = False
+
+
+CompactionReport = CompactionStarted | Patch | CompactionFailure
+
+
+class Compactor(Protocol):
+    """Summarises away from the turn. Reports come back one way; none may be relied on to come, or to come once."""
+
+    def submit(
+        self, job: CompactionJob, priority: CompactionPriority, deliver: Callable[[CompactionReport], None]
+    ) -> None:
+        """Queue the job. Never blocks and never raises."""
+        ...
+
+    def promote(self, key: str, priority: CompactionPriority) -> None:
+        """The job has become more urgent."""
+        ...
+
+    def cancel(self, key: str) -> None:
+        """Nobody waits for the job any more."""
         ...
 
 

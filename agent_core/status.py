@@ -4,6 +4,8 @@ The rule here: a status is an immutable snapshot, so that it can be read from an
 full.
 """
 
+from typing import Literal
+
 from agent_core.frozen import Frozen
 from agent_core.messages import SessionId, TurnId, Usage
 from agent_core.payloads import SessionState
@@ -16,6 +18,21 @@ class TokenUsage(Frozen):
     last: Usage = Usage()
     summariser: Usage = Usage()
     request_count: int = 0
+
+
+class CompactionStatus(Frozen):
+    """Where the compaction of a session stands. `waited` is how long turns have waited for it in all, in seconds.
+
+    `failures` counts jobs in a row that came to nothing; `paused` says that no more are started until the context has
+    grown.
+    """
+
+    state: Literal["none", "scheduled", "started", "ready"] = "none"
+    job_id: str | None = None
+    spliced: int = 0
+    failures: int = 0
+    paused: bool = False
+    waited: float = 0.0
 
 
 class SessionStatus(Frozen):
@@ -37,6 +54,7 @@ class SessionStatus(Frozen):
     node: str = ""
     actor: str = ""
     compactions: int = 0
+    compaction: CompactionStatus = CompactionStatus()
 
 
 class CompactResult(Frozen):

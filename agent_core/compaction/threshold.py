@@ -7,7 +7,7 @@ model has not answered yet.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from agent_core.config import ThresholdCompaction
+from agent_core.compaction.settings import ThresholdCompaction
 from agent_core.content import ToolResultBlock
 from agent_core.messages import AssistantMessage, Message, TurnId
 from agent_core.overlays import ShortenedResult

@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from agent_core.config import SessionConfig, ThresholdCompaction
+from agent_core.compaction.settings import ThresholdCompaction
+from agent_core.config import SessionConfig
 from agent_core.entries import Opened
 from agent_core.errors import RayconteurError
 from agent_core.hosting import SessionHost

@@ -3,8 +3,9 @@
 import pytest
 
 from agent_core.compaction.last_resort import plan_last_resort
+from agent_core.compaction.settings import ThresholdCompaction
 from agent_core.compaction.threshold import REDACTED, ThresholdCompactor
-from agent_core.config import SessionConfig, ThresholdCompaction
+from agent_core.config import SessionConfig
 from agent_core.content import TextBlock, ToolResultBlock
 from agent_core.entries import Compacted
 from agent_core.errors import ConfigError

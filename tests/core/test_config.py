@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent_core.config import SessionConfig, ThresholdCompaction
+from agent_core.compaction.settings import ThresholdCompaction
+from agent_core.config import SessionConfig
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError
 from agent_core.models import context_limit

@@ -5,7 +5,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from agent_core.config import SessionConfig, ThresholdCompaction
+from agent_core.compaction.settings import ThresholdCompaction
+from agent_core.config import SessionConfig
 from agent_core.content import ImageBlock, TextBlock, ToolResultBlock
 from agent_core.entries import (
     Accepted,

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from agent_core.config import ThresholdCompaction
+from agent_core.compaction.settings import ThresholdCompaction
 from agent_core.errors import JournalError, ProviderError
 from agent_core.local_session import LocalSession
 from agent_core.testing import Says

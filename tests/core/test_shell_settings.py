@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from agent_core.config import ThresholdCompaction
+from agent_core.compaction.settings import ThresholdCompaction
 from agent_core.errors import ConfigError, JournalError, PlacementError, ProviderError, SessionError
 from agent_core.messages import SessionId, TurnId, Usage
 from agent_core.testing import Says

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent_core.config import ThresholdCompaction
+from agent_core.compaction.settings import ThresholdCompaction
 from agent_core.content import ImageBlock, TextBlock, ThinkingBlock, ToolUseBlock
 from agent_core.entries import Complete
 from agent_core.errors import ConfigError, ProviderError

@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from agent_core import commands as out
 from agent_core import inputs
-from agent_core.config import SessionConfig, ThresholdCompaction
+from agent_core.compaction.settings import ThresholdCompaction
+from agent_core.config import SessionConfig
 from agent_core.content import TextBlock, ToolResultBlock
 from agent_core.conversation import Conversation
 from agent_core.entries import Accepted, Opened, ToolSettled, TurnEnded, decode, encode
