@@ -1,0 +1,1 @@
+"""Compaction: plans, jobs and summaries."""
