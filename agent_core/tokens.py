@@ -33,6 +33,11 @@ def estimate_text(text: str, provider: str) -> int:
     return -(-len(text) * 10 // _density(provider))
 
 
+def characters_in(tokens: int, provider: str) -> int:
+    """The longest text that is estimated at no more than so many tokens, in characters."""
+    return max(0, tokens) * _density(provider) // 10
+
+
 def _density(provider: str) -> int:
     return _CLAUDE if provider == "anthropic" else _OTHERS
 

@@ -1,1 +1,1 @@
-"""Compaction: plans, jobs and summaries."""
+"""Compaction: its parts on their own, without a session."""
