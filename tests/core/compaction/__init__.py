@@ -1,1 +1,1 @@
-"""Compaction: its parts on their own, without a session."""
+"""Compaction: plans, jobs and summaries."""
