@@ -4,7 +4,7 @@ The rule here: what is no summary never leaves as one, and what was spent on it 
 """
 
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from agent_core.errors import ErrorInfo, ProviderError
@@ -92,7 +92,7 @@ class Asking:
     async def _ask(self, request: ModelRequest) -> "_Answer":
         answer, spent = _Answer(), Usage()
         try:
-            async with aclosing(self.model.stream(request)) as events:
+            async with aclosing(self.model.stream(self._timed(request))) as events:
                 async for event in events:
                     match event:
                         case TextDelta():
@@ -110,6 +110,11 @@ class Asking:
         finally:
             self.usage += spent
         return answer
+
+    def _timed(self, request: ModelRequest) -> ModelRequest:
+        # A configuration's timeout is above 0; that the time is over is the deadline's to say.
+        left = max(self.deadline.left, 0.001)
+        return replace(request, config=request.config.model_copy(update={"timeout": left}))
 
 
 @dataclass(slots=True)

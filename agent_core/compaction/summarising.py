@@ -170,8 +170,7 @@ class _Work:
         )
         most = self._most_tokens
         return ModelRequest(
-            # A configuration's timeout is above 0; that the time is over is the deadline's to say.
-            config=config.model_copy(update={"timeout": max(self.asking.deadline.left, 0.001), "max_tokens": most}),
+            config=config.model_copy(update={"max_tokens": most}),
             messages=(message,),
             session_id=self.job.session_id,
             turn_id=turn_id,

@@ -1,6 +1,7 @@
 """The transcript: who said what, what is left out, that nobody can speak our tags, that chunks lose no message."""
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -176,7 +177,7 @@ def conversations(draw: st.DrawFn) -> list[Message]:
     return messages
 
 
-def chunks_of(messages: list[Message], room: int, limit: int = EVERYTHING) -> list[tuple[int, int, str]]:
+def chunks_of(messages: Sequence[Message], room: int, limit: int = EVERYTHING) -> list[tuple[int, int, str]]:
     transcript, start = Transcript(messages), 0
     chunks: list[tuple[int, int, str]] = []
     while start < len(messages):
