@@ -15,13 +15,14 @@ class Gone(Exception):
     """The actor did not answer: it is dead or starts again, and the call may or may not have been performed."""
 
 
-async def ask(actor: Any, method: str, *arguments: Any) -> Any:
-    """Call a method and wait for its answer.
+async def ask(actor: Any, method: str, *arguments: Any, task: str | None = None) -> Any:
+    """Call a method and wait for its answer. `task` is what the dashboard calls it.
 
     Raises Gone, the RayconteurError that the method raised, or PlacementError for another failure of it.
     """
+    call = getattr(actor, method)
     try:
-        return await getattr(actor, method).remote(*arguments)
+        return await (call.options(name=task) if task else call).remote(*arguments)
     except RayTaskError as error:
         cause: object = error.cause
         raise (cause if isinstance(cause, RayconteurError) else _unexpected(method, cause)) from None

@@ -1,4 +1,4 @@
-"""The router: places sessions on actors, leases tool executors, and ends what the runtime started.
+"""The router: places sessions, leases tool executors, has compactors summarise, and ends what the runtime started.
 
 The rule here: what it knows can be found again from the names of actors and the journal alone, so its death costs
 nothing but a wait. It is never in the way of a token, nor of a tool call that has a lease.
@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 
+from actors.compactor_pool import CompactorPool, SummaryRequest
 from actors.dedicated import DedicatedActors
 from actors.feasibility import nodes, shortage
 from actors.finding import end_actor, names_in
@@ -20,6 +21,7 @@ from actors.spawning import options, spawn_executor, spawn_session, started
 from actors.tethers import hold_on
 from agent_core.errors import PlacementError
 from agent_core.placement import rendezvous
+from agent_core.ports import CompactionPriority, CompactionReport
 from agent_core.tools.definition import ToolResources
 
 
@@ -29,6 +31,7 @@ class RouterActor:
     def __init__(self, settings: RuntimeSettings, shard: int) -> None:
         self._settings, self._shard = settings, shard
         self._dedicated = DedicatedActors(settings, shard)
+        self._compactors = CompactorPool(settings, shard)
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._held: asyncio.Task[None] | None = None
 
@@ -101,6 +104,23 @@ class RouterActor:
             task = self._starting[name] = asyncio.get_running_loop().create_task(start())
             task.add_done_callback(lambda _: self._starting.pop(name, None))
         await asyncio.shield(task)
+
+    # --- compaction -------------------------------------------------------------------------------------------------
+
+    @ray.method(enable_task_events=False)
+    async def summarise(self, request: SummaryRequest) -> CompactionReport:
+        """See `CompactorPool.summarise`."""
+        return await self._compactors.summarise(request)
+
+    @ray.method(enable_task_events=False)
+    async def promote_summary(self, key: str, priority: CompactionPriority) -> None:
+        """See `CompactorPool.promote`."""
+        self._compactors.promote(key, priority)
+
+    @ray.method(enable_task_events=False)
+    async def cancel_summary(self, key: str) -> None:
+        """See `CompactorPool.cancel`."""
+        self._compactors.cancel(key)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

@@ -5,14 +5,19 @@ can be asked twice.
 """
 
 import asyncio
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from actors.calls import Gone, ask
+from actors.calls import Gone, ask, tell
 from actors.finding import NOT_FOUND, find_actor
 from actors.settings import RuntimeSettings, router_name, shared_name
 from agent_core.errors import PlacementError
 from agent_core.placement import rendezvous, shard_of
+from agent_core.ports import CompactionPriority, CompactionReport
 from agent_core.tools.definition import ToolResources
+
+if TYPE_CHECKING:
+    from actors.compactor_pool import SummaryRequest
 
 EXECUTOR_DEADLINE = 300.0
 """Seconds that a tool waits, beyond `scale_up_wait`, for resources that others hold."""
@@ -59,14 +64,51 @@ class RouterHandle:
         """See `RouterActor.stop`."""
         await self._ask(0, "stop")
 
+    # --- compaction -------------------------------------------------------------------------------------------------
+
+    async def summarise(self, request: "SummaryRequest") -> CompactionReport:
+        """See `CompactorPool.summarise`. Raises Gone if the router that was asked is; asking again joins the job."""
+        shard = self._shard_of(request.session_id)
+        try:
+            return await ask(await self._find(shard), "summarise", request)
+        except Gone:
+            self._shards.pop(shard, None)
+            raise
+        except PlacementError as error:
+            if error.kind != NOT_FOUND:
+                raise
+            raise Gone(error.message) from None
+
+    def promote_summary(self, session_id: str, key: str, priority: CompactionPriority) -> None:
+        """The job is more urgent: for the router that was asked for it, if it is still there."""
+        self._tell(session_id, "promote_summary", key, priority)
+
+    def cancel_summary(self, session_id: str, key: str) -> None:
+        """Stop the job: for the router that was asked for it, if it is still there."""
+        self._tell(session_id, "cancel_summary", key)
+
+    def _tell(self, session_id: str, method: str, *arguments: Any) -> None:
+        router = self._shards.get(self._shard_of(session_id))
+        if router is not None:
+            with suppress(Gone):
+                tell(router, method, *arguments)
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def _shard_of(self, session_id: str) -> int:
+        return shard_of(session_id, self._settings.routers)
+
+    async def _find(self, shard: int) -> Any:
+        router = self._shards.get(shard) or await find_actor(router_name(shard), self._settings.namespace)
+        self._shards[shard] = router
+        return router
+
     async def _ask(self, shard: int, method: str, *arguments: Any, deadline: float = _DEADLINE) -> Any:
         until = asyncio.get_running_loop().time() + deadline
         while True:
             try:
                 async with asyncio.timeout_at(until):
-                    router = self._shards.get(shard) or await find_actor(router_name(shard), self._settings.namespace)
-                    self._shards[shard] = router
-                    return await ask(router, method, *arguments)
+                    return await ask(await self._find(shard), method, *arguments)
             except Gone:
                 reason = "it starts again"
             except PlacementError as error:

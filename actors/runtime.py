@@ -46,10 +46,12 @@ class Runtime:
 
     Of the `options`, `sessions_per_actor` is 1: every session has an actor of its own, at most `max_actors` (by default
     as many as memory allows). More than 1: sessions share `session_actors` actors. `executors` run tools, each
-    `executor_slots` calls at once; `routers` are shards of the router. `max_concurrent_requests` bounds the requests of
-    one actor to providers. `durability` is "process" (survives the death of any process) or "power" (also that of the
-    machine). In seconds: a program that is not heard of for a `lease` (30) loses its place in its streams, and goes on
-    from there; a tool waits for `scale_up_wait` (0) for a node that has what it asks for.
+    `executor_slots` calls at once; `compactors`, started when they are first needed, summarise, each `compactor_slots`
+    conversations at once (by default one for every four CPUs; every router has at least one); `routers` are shards of
+    the router. `max_concurrent_requests` bounds the requests of one actor to providers. `durability` is "process"
+    (survives the death of any process) or "power" (also that of the machine). In seconds: a program that is not heard
+    of for a `lease` (30) loses its place in its streams, and goes on from there; a tool waits for `scale_up_wait` (0)
+    for a node that has what it asks for.
     """
 
     def __init__(
@@ -172,6 +174,7 @@ class Runtime:
             **{
                 "max_actors": max(4, int(resources.get("memory", 0) // _ACTOR_BYTES)),
                 "session_actors": max(1, int(resources.get("CPU", 1)) // 2),
+                "compactors": max(1, int(resources.get("CPU", 1)) // 4),
                 "namespace": self._namespace,
                 "journal_path": str(self._data_dir.expanduser().absolute() / JOURNAL_FILE),
                 "founder": secrets.token_hex(8),

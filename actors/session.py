@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from actors.channel import Channel
+from actors.compaction_dispatch import CompactionDispatcher
 from actors.envelopes import MOVED, Frame, Request, answer_frame, refusal_frame
 from actors.finding import dead_jobs
 from actors.journal import JournalHandle
@@ -53,6 +54,7 @@ class SessionActor:
         self._silent: dict[str, Channel] = {}
         self._host: SessionHost | None = None
         self._tools: ToolDispatcher | None = None
+        self._compactions: CompactionDispatcher | None = None
         self._local_model: LocalModelHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -77,8 +79,10 @@ class SessionActor:
             model = build_model(self._settings.max_concurrent_requests, clock, random.Random())
             self._tools = ToolDispatcher(self._settings, self._name, clock)
             node = ray.get_runtime_context().get_node_id()
+            addressed = AddressedModel(model, self._local_url)
+            self._compactions = CompactionDispatcher(self._settings, clock)
             ports = Ports(
-                AddressedModel(model, self._local_url), self._tools, journal, clock, context_limit, self._name, node
+                addressed, self._tools, journal, clock, self._compactions, context_limit, owner=self._name, node=node
             )
             self._host = SessionHost(ports, self._capacity)
             self._keep(self._sweep())
@@ -154,6 +158,12 @@ class SessionActor:
         self._ensure()
         if self._tools is not None:
             self._tools.settle(reports)
+
+    @ray.method(enable_task_events=False)
+    async def compaction_started(self, key: str) -> None:
+        """The router says that a compaction has left its queue."""
+        if self._compactions is not None:
+            self._compactions.started(key)
 
     @ray.method(enable_task_events=False)
     async def renew(self, client: str, envelopes: int) -> bool:

@@ -22,9 +22,10 @@ class RuntimeSettings:
 
     `journal_path` is a file on the journal's node. `founder` marks the program that started the runtime; `tethered`
     actors end with it. `sessions_per_actor` above 1 bounds the sessions of a shared actor, of which there are
-    `session_actors`; at 1, sessions that are not said to share have an actor each, at most `max_actors`. Times are in
-    seconds: a client that is not heard of for a `lease` is let go, and a tool waits for `scale_up_wait` for a node that
-    has what it asks for.
+    `session_actors`; at 1, sessions that are not said to share have an actor each, at most `max_actors`. Each of the
+    `executors` runs `executor_slots` calls at once, each of the `compactors` makes `compactor_slots` summaries. Times
+    are in seconds: a client that is not heard of for a `lease` is let go, and a tool waits for `scale_up_wait` for a
+    node that has what it asks for.
     """
 
     namespace: str
@@ -37,6 +38,8 @@ class RuntimeSettings:
     max_actors: int = 32
     executors: int = 1
     executor_slots: int = 256
+    compactors: int = 1
+    compactor_slots: int = 16
     max_concurrent_requests: int = 64
     lease: float = 30.0
     scale_up_wait: float = 0.0
@@ -53,6 +56,11 @@ class RuntimeSettings:
         """How many sessions a shared actor takes."""
         return self.sessions_per_actor if self.shared else _SHARED_CAPACITY
 
+    def compactors_of(self, shard: int) -> list[str]:
+        """The names of the compactors that a router shard owns: each has one, however few there are."""
+        count = max(self.compactors, self.routers)
+        return [compactor_name(index) for index in range(shard, count, self.routers)]
+
 
 class Options(TypedDict, total=False):
     """What may be chosen when a runtime is opened: fields of `RuntimeSettings`. None is as good as unset."""
@@ -63,6 +71,8 @@ class Options(TypedDict, total=False):
     max_actors: int | None
     executors: int | None
     executor_slots: int | None
+    compactors: int | None
+    compactor_slots: int | None
     routers: int | None
     max_concurrent_requests: int | None
     lease: float | None
@@ -117,3 +127,8 @@ def dedicated_name(number: int) -> str:
 def executor_name(pool: str, index: int) -> str:
     """The Ray name of a tool executor; `pool` is empty for tools without resources of their own."""
     return f"tools/{pool}/{index}" if pool else f"tools/{index}"
+
+
+def compactor_name(index: int) -> str:
+    """The Ray name of a compactor."""
+    return f"compactor/{index}"

@@ -60,10 +60,22 @@ async def spawn_executor(name: str, settings: RuntimeSettings, resources: ToolRe
     await started(name, executor, "ping")
 
 
-async def started(name: str, actor: Any, method: str) -> None:
-    """Wait until an actor answers, asked by that method. Raises PlacementError if it does not start."""
+async def spawn_compactor(name: str, settings: RuntimeSettings) -> tuple[Any, set[str]]:
+    """Make a compactor and wait until it answers: its handle, and the keys of the jobs that it is at.
+
+    Raises PlacementError if it does not start.
+    """
+    from actors.compactor import COMPACTOR
+
+    chosen = COMPACTOR.options(**options(name, settings, max_concurrency=10_000))
+    compactor = await asyncio.to_thread(chosen.remote, name, settings)
+    return compactor, set(await started(name, compactor, "start"))
+
+
+async def started(name: str, actor: Any, method: str) -> Any:
+    """Wait until an actor answers, asked by that method: its answer. Raises PlacementError if it does not start."""
     try:
-        await ask(actor, method)
+        return await ask(actor, method)
     except Gone as error:
         raise PlacementError(
             f"The actor '{name}' did not start ({error}). Its log is in the Ray dashboard.", "no_start"

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from agent_core import inputs
 from agent_core.clock import SystemClock
+from agent_core.compaction.local import LocalCompactor
+from agent_core.compaction.summarising import Summariser
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError, SessionClosed, SessionError
 from agent_core.hosting import SessionHost
@@ -69,7 +71,9 @@ class LocalRuntime:
         tools = LocalToolExecutor(blobs=JournalBlobs(self._journal))
         self._stack.push_async_callback(tools.aclose)
         addressed = AddressedModel(model, self._local_url)
-        self._host = SessionHost(Ports(addressed, tools, self._journal, clock, context_limit))
+        compactor = LocalCompactor(Summariser(addressed, clock, context_limit), clock)
+        self._stack.push_async_callback(compactor.aclose)
+        self._host = SessionHost(Ports(addressed, tools, self._journal, clock, compactor, context_limit))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -94,9 +94,11 @@ class CompactionSchedule(Generic[Work]):
         """The job is at least so urgent."""
         self._queue.promote(key, priority)
 
-    def cancel(self, key: str) -> None:
-        """Stop the job; nothing is reported of it any more."""
-        self._end(key, None)
+    def cancel(self, key: str, error: ErrorInfo | None = None) -> bool:
+        """Stop the job; nothing is reported of it but the error, if there is one. False if the job is not known."""
+        known = key in self._jobs
+        self._end(key, CompactionFailure(key, error) if error is not None else None)
+        return known
 
     def set_running(self, limit: int) -> None:
         """So many jobs may run at once from now on."""
