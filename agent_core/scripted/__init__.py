@@ -2,13 +2,14 @@
 
 Four steps carry it. A request is *validated* as the provider would (`validate_*.py`), *parsed* into what the three
 wires share (`request.py`), *decided* by a script's rules or by a callable (`brain.py`), *composed* and *rendered* for
-its wire (`render_*.py`). `engine.py` joins them without I/O; `server.py` puts HTTP around it, `process.py` a process
-of its own. Importing this package brings the model without HTTP.
+its wire (`render_*.py`). A request for a summary of a conversation gets one (`summaries.py`, `notes.py`). `engine.py`
+joins them without I/O; `server.py` puts HTTP around it, `process.py` a process of its own. Importing this package
+brings the model without HTTP.
 """
 
 from agent_core.scripted.brain import Brain, default_brain
 from agent_core.scripted.engine import Answer, Engine
-from agent_core.scripted.knobs import Fault, FaultKind, Knobs
+from agent_core.scripted.knobs import Fault, FaultKind, Knobs, SpoilKind, SummaryKnobs
 from agent_core.scripted.request import ParsedRequest, ToolResult
 from agent_core.scripted.script import (
     HttpError,
@@ -43,7 +44,9 @@ __all__ = [
     "Rule",
     "Script",
     "Signer",
+    "SpoilKind",
     "StopReason",
+    "SummaryKnobs",
     "ToolCall",
     "ToolResult",
     "UsageOverride",

@@ -71,6 +71,7 @@ class Answering:
             return _json({"input_tokens": self._engine.count_tokens(body)}, headers)
         answer = self._engine.answer(wire, body)
         record.session, record.stream = answer.request.session, answer.request.stream
+        record.summary = answer.request.summary
         self._count(answer)
         if answer.delay_s:
             await asyncio.sleep(answer.delay_s)
@@ -101,6 +102,9 @@ class Answering:
         stats.notices.update(answer.notices)
         if answer.fault is not None:
             stats.faults[answer.fault] += 1
+        stats.summaries += answer.request.summary
+        if answer.spoil is not None:
+            stats.spoils[answer.spoil] += 1
 
     async def _whole(
         self, request: web.BaseRequest, record: RequestRecord, answer: Answer, headers: dict[str, str]

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from agent_core.scripted.request import ParsedRequest
 from agent_core.scripted.script import Match, Reply, Rule, Script, ToolCall
+from agent_core.scripted.summaries import summary_reply
 
 Brain: TypeAlias = Callable[[ParsedRequest], Reply]
 
@@ -21,8 +22,11 @@ def default_brain(request: ParsedRequest) -> Reply:
     """Echoes the last user text; `call NAME {json}` in it calls that tool, if the request has it.
 
     Several calls go out at once; `then` between them makes steps, one model response each. After the last step the
-    answer tells the tools' results. It thinks aloud where the request asks for thinking.
+    answer tells the tools' results. It thinks aloud where the request asks for thinking. Asked for a summary of a
+    conversation, it gives one.
     """
+    if request.summary:
+        return summary_reply(request)
     thinking = f"The user said: {request.text}" if request.thinking else None
     steps = _steps(request.text, request.tools)
     if request.rounds < len(steps):
@@ -84,7 +88,8 @@ class ScriptedBrain:
 def matches(match: Match, request: ParsedRequest) -> bool:
     """Whether every field of `match` that is set holds for the request."""
     return (
-        _equal(match.wire, request.wire)
+        match.summary == request.summary
+        and _equal(match.wire, request.wire)
         and _equal(match.nth, request.number)
         and _equal(match.rounds, request.rounds)
         and _equal(match.has_tool_result, bool(request.results))

@@ -17,7 +17,7 @@ from agent_core.scripted.caching import PromptCache
 from agent_core.scripted.compose import Composed, compose
 from agent_core.scripted.frames import Frames, Usage
 from agent_core.scripted.http_faults import http_fault
-from agent_core.scripted.knobs import FaultDraw, FaultKind, Knobs, first_byte_delay
+from agent_core.scripted.knobs import FaultDraw, FaultKind, Knobs, SpoilDraw, SpoilKind, SummaryKnobs, first_byte_delay
 from agent_core.scripted.openai_checks import model_not_found as openai_model_not_found
 from agent_core.scripted.render_anthropic import message_body, message_frames
 from agent_core.scripted.render_chat import chat_body, chat_frames
@@ -25,6 +25,7 @@ from agent_core.scripted.render_responses import response_body, response_frames
 from agent_core.scripted.request import ParsedRequest, parse
 from agent_core.scripted.script import ModelLimits, Reply, Rule, Script, UsageOverride
 from agent_core.scripted.signing import Mint, Signer
+from agent_core.scripted.summaries import spoiled
 from agent_core.scripted.tokens import input_tokens
 from agent_core.scripted.validate_anthropic import model_not_found, validate_anthropic, validate_count_tokens
 from agent_core.scripted.validate_chat import validate_chat
@@ -34,7 +35,10 @@ from agent_core.scripted.wire import Json, Wire, WireError
 
 @dataclass(slots=True)
 class Answer:
-    """What to send: the message, its usage, and how to misbehave. `delay_s` is the seconds before the first byte."""
+    """What to send: the message, its usage, and how to misbehave. `delay_s` is the seconds before the first byte.
+
+    `spoil` is what has gone wrong already with a summary.
+    """
 
     request: ParsedRequest
     message: Composed
@@ -43,6 +47,16 @@ class Answer:
     fault: FaultKind | None
     delay_s: float
     notices: list[str]
+    spoil: SpoilKind | None = None
+
+
+class _SummaryDraws:
+    """The seed and the counters of one set of knobs for summaries."""
+
+    def __init__(self, knobs: SummaryKnobs, seed: int) -> None:
+        self.rng = random.Random(f"summaries {seed if knobs.seed is None else knobs.seed}")
+        self.faults = FaultDraw(knobs.faults, self.rng)
+        self.spoils = SpoilDraw(knobs.spoils, self.rng)
 
 
 class Engine:
@@ -77,6 +91,7 @@ class Engine:
         self.knobs = knobs
         self._rng = random.Random(self.script.seed)
         self._draws: dict[int, FaultDraw] = {}
+        self._summaries: dict[int, _SummaryDraws] = {}
 
     def validate(self, wire: Wire, body: Json, tokens: int | None = None) -> None:
         """Raises WireError as the provider would. `tokens` are the input tokens, if they are counted already."""
@@ -106,6 +121,13 @@ class Engine:
         request = replace(parse(wire, body, thinks_unasked=unasked), number=self._number)
         rule, reply = self._reply(request)
         knobs, draw = self._knobs_for(rule, reply)
+        rng, spoil = self._rng, None
+        if request.summary and knobs.summaries is not None:
+            draws = self._draws_for(knobs.summaries)
+            knobs, draw, rng = knobs.for_summaries(), draws.faults, draws.rng
+            spoil = draws.spoils.draw()
+        if spoil is not None:
+            reply = spoiled(reply, spoil, request)
         fault = reply.fault or draw.draw()
         if reply.error is not None:
             raise WireError(reply.error.status, reply.error.body, "scripted_error", reply.error.headers)
@@ -114,8 +136,8 @@ class Engine:
         room = max(0, limits.context_window - total)
         message = compose(reply, request, self._mint, room=room, broken=fault == "malformed_tool_json")
         usage = self._usage(request, message, reply.usage, total)
-        delay = first_byte_delay(knobs, fault, self._rng)
-        return Answer(request, message, usage, knobs, fault, delay, _notices(wire, body))
+        delay = first_byte_delay(knobs, fault, rng)
+        return Answer(request, message, usage, knobs, fault, delay, _notices(wire, body), spoil)
 
     def body(self, answer: Answer) -> Json:
         """The whole answer as one JSON body."""
@@ -175,6 +197,15 @@ class Engine:
         if id(owner) not in self._draws:
             self._draws[id(owner)] = FaultDraw(owner.faults, self._rng)
         return self._draws[id(owner)]
+
+    def _draws_for(self, owner: SummaryKnobs) -> _SummaryDraws:
+        # As in `_draw`, identity counts where knobs live on; a callable's are drawn from the seed each time.
+        lasting = self._brain is None or owner is self.knobs.summaries
+        known = self._summaries.get(id(owner)) if lasting else None
+        draws = known or _SummaryDraws(owner, self.script.seed)
+        if lasting:
+            self._summaries[id(owner)] = draws
+        return draws
 
     def _usage(self, request: ParsedRequest, message: Composed, override: UsageOverride | None, total: int) -> Usage:
         cached = self._cache.use(request.wire, request.body, total)

@@ -23,7 +23,7 @@ KEPT_HEADERS = (
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request. `status` is 0 until it is answered; `outcome` says how it ended.
+    """One request; with `summary`, one for a summary. `status` is 0 until it is answered; `outcome` says how it ended.
 
     Outcomes: `answered`, `invalid` (`reason` says why), `fault` (an HTTP error on purpose), `cut`, `stalled`,
     `stream_error`, `dropped`, `left` (the client went away), `crashed` (a callable brain raised).
@@ -37,6 +37,7 @@ class RequestRecord:
     model: str = ""
     session: str | None = None
     stream: bool = False
+    summary: bool = False
     status: int = 0
     outcome: str = ""
     reason: str = ""
@@ -58,6 +59,7 @@ class RequestRecord:
             "model",
             "session",
             "stream",
+            "summary",
             "status",
             "outcome",
             "reason",
@@ -71,7 +73,8 @@ class RequestRecord:
 class Stats:
     """Counters since the start or the last reset.
 
-    `invalid` counts refusals by reason, `notices` what was let pass but is worth telling.
+    `invalid` counts refusals by reason, `notices` what was let pass but is worth telling, `summaries` the answers that
+    are one and `spoils` what has gone wrong with these.
     """
 
     requests: int = 0
@@ -84,6 +87,8 @@ class Stats:
     invalid: Counter[str] = field(default_factory=Counter[str])
     faults: Counter[str] = field(default_factory=Counter[str])
     notices: Counter[str] = field(default_factory=Counter[str])
+    summaries: int = 0
+    spoils: Counter[str] = field(default_factory=Counter[str])
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0

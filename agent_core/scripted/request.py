@@ -6,6 +6,7 @@ The rule here: only a request that its wire's validator let pass is parsed, so n
 from dataclasses import dataclass
 from typing import Any
 
+from agent_core.compaction.prompt import MARKER
 from agent_core.scripted.wire import Json, Wire, as_array, as_object
 
 
@@ -43,6 +44,11 @@ class ParsedRequest:
     stop_sequences: tuple[str, ...]
     body: Json
     number: int = 0
+
+    @property
+    def summary(self) -> bool:
+        """Whether this asks for the summary of a conversation, and is no turn of one."""
+        return MARKER in self.system
 
 
 @dataclass(slots=True)

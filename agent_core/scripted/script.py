@@ -89,7 +89,8 @@ class Match(Frozen):
 
     `nth` is the number of the request at this server, from 1. `rounds` is how many times the model has called tools
     since the last user text. `has_tool_result` says whether the last message carries tool results; `tool` names one
-    of those tools.
+    of those tools. With `summary`, the rule is for the requests that ask for a summary of a conversation, and for no
+    others; without, for all but those.
     """
 
     text: str | None = None
@@ -102,6 +103,7 @@ class Match(Frozen):
     has_tool_result: bool | None = None
     nth: int | None = Field(default=None, ge=1)
     rounds: int | None = Field(default=None, ge=0)
+    summary: bool = False
 
     @field_validator("text", "model", "session", "system", "result", "tool")
     @classmethod
