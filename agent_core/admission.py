@@ -5,15 +5,19 @@ The rule here: these are checks alone. They raise before anything is recorded, s
 
 from collections.abc import Callable, Sequence
 
+from agent_core.compaction.settings import LLMCompaction
 from agent_core.config import SessionConfig
 from agent_core.content import TextBlock
 from agent_core.conversation import Conversation
 from agent_core.entries import Settings
 from agent_core.errors import ConfigError, SessionBusy, SessionError, ToolError
-from agent_core.inputs import Submit
+from agent_core.inputs import Pin, Submit
 from agent_core.messages import TurnId
 from agent_core.payloads import ToolResults, UserInput
+from agent_core.tokens import estimate_message
 from agent_core.tools.definition import ToolDefinition
+
+_MOST_PINNED = 0.1
 
 
 def check_message(conversation: Conversation, submit: Submit, payload: UserInput) -> None:
@@ -55,9 +59,38 @@ def check_retry(conversation: Conversation) -> TurnId:
     return conversation.last_turn[0]
 
 
+def check_pin(conversation: Conversation, pin: Pin, limit: int) -> bool:
+    """Whether this changes anything. Raises SessionError for an unknown message, ConfigError for too much of pins."""
+    view, provider = conversation.view, conversation.config.provider
+    if view.is_pinned(pin.message_id) == pin.kept:
+        return False
+    if not pin.kept:
+        return True
+    if not view.has(pin.message_id, conversation.messages):
+        raise SessionError(
+            f"There is no message '{pin.message_id}' in the conversation. Use the id of one of history(full=True).",
+            "unknown_message",
+        )
+    ids = {*view.pinned, pin.message_id}
+    tokens = sum(estimate_message(message, provider) for message in conversation.messages if message.id in ids)
+    if tokens > _MOST_PINNED * limit:
+        raise ConfigError(
+            f"Pinned messages would take about {tokens} tokens, and may take {_MOST_PINNED:.0%} of the window"
+            f" ({limit} tokens). Unpin others first."
+        )
+    return True
+
+
+def check_windows(config: SessionConfig, limit_of: Callable[[SessionConfig], int]) -> None:
+    """Raises ConfigError if the window of the model, or that of its summariser, is not known."""
+    limit_of(config)
+    if isinstance(config.compaction, LLMCompaction):
+        limit_of(config.summariser(config.compaction, config.max_tokens))
+
+
 def check_settings(conversation: Conversation, settings: Settings, limit_of: Callable[[SessionConfig], int]) -> None:
     """Raises ConfigError for a wrong value, a model whose window is not known, or two tools of one name."""
-    limit_of(settings.applied(conversation.config))
+    check_windows(settings.applied(conversation.config), limit_of)
     check_tools(settings.tools or ())
 
 

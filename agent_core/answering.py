@@ -4,18 +4,16 @@ The rule here: at every moment the history is such that the next request is vali
 promise of a result (its ToolBatch, in the same append), and whatever ends the turn gives the open calls a result first.
 """
 
-from collections.abc import Callable
 from typing import assert_never
 
 from agent_core import commands as out
 from agent_core.accumulator import Accumulator
 from agent_core.calls import Calls
-from agent_core.compaction.last_resort import plan_last_resort
-from agent_core.compaction.threshold import ThresholdCompactor
+from agent_core.compacting import Compacting
 from agent_core.config import SessionConfig
 from agent_core.content import AssistantBlock, ToolUseBlock
 from agent_core.conversation import OpenTurn
-from agent_core.entries import Compacted, Complete, Error, Outcome, TurnEnded
+from agent_core.entries import Complete, Error, Outcome, TurnEnded
 from agent_core.errors import ErrorInfo, ProviderError
 from agent_core.messages import AssistantMessage, StopReason, TurnId
 from agent_core.payloads import (
@@ -43,7 +41,6 @@ from agent_core.ports import (
     UsageUpdate,
 )
 from agent_core.recorder import Recorder
-from agent_core.status import CompactResult
 
 _CUT: dict[StopReason, Outcome] = {
     "max_tokens": "max_tokens",
@@ -55,16 +52,13 @@ _CUT: dict[StopReason, Outcome] = {
 class Answering:
     """What happens between a turn's start and its end."""
 
-    def __init__(self, recorder: Recorder, limit_of: Callable[[SessionConfig], int]) -> None:
-        self._recorder = recorder
+    def __init__(self, recorder: Recorder, compacting: Compacting) -> None:
+        self._recorder, self._compacting = recorder, compacting
         self._conversation = recorder.conversation
-        self._limit_of = limit_of
-        self._learned_limits: dict[str, int] = {}
         self._calls = Calls(recorder)
         self._call = 0
         self._accumulator: Accumulator | None = None
         self._started_at = 0.0
-        self._compacted_for: tuple[TurnId, int] | None = None
         self.awaiting_permit = False
 
     @property
@@ -77,22 +71,16 @@ class Answering:
         """Whether the turn waits for nothing but results from outside."""
         return not self.busy and self._calls.only_external
 
-    @property
-    def context_limit(self) -> int:
-        """The window in tokens: configured or known, or less if an overflow taught so."""
-        config = self._conversation.config
-        limit = self._limit_of(config)
-        return min(limit, self._learned_limits.get(config.model, limit))
-
     # --- asking -----------------------------------------------------------------------------------------------------
 
     def next_step(self) -> None:
-        """Ask the model, unless the turn has used up its steps."""
+        """Ask the model, unless the turn has used up its steps or waits for room."""
         turn = self._turn()
         if turn.steps >= self._conversation.config.max_steps:
             return self.end("max_steps")
-        self._compact_if_due()
-        self._ask()
+        if self._compacting.before_request():
+            self._ask()
+        return None
 
     def _ask(self) -> None:
         conversation = self._conversation
@@ -197,7 +185,7 @@ class Answering:
         if accumulator is None or call != self._call:
             return None
         self._accumulator, self.awaiting_permit = None, False
-        if error.kind == "context_too_long" and self._shrink(error.context_limit):
+        if error.kind == "context_too_long" and self._compacting.after_overflow(error.context_limit):
             return self._ask()
         turn_id, info = self._turn().turn_id, error.info()
         self._recorder.record(Error(turn_id=turn_id, error=info, partial=accumulator.text()))
@@ -217,7 +205,6 @@ class Answering:
 
     def end(self, outcome: Outcome, error: ErrorInfo | None = None) -> None:
         """End the turn."""
-        self._compacted_for = None
         self._recorder.record(TurnEnded(turn_id=self._turn().turn_id, outcome=outcome, error=error))
 
     def interrupt(self, mode: InterruptMode) -> None:
@@ -239,75 +226,6 @@ class Answering:
     def recover(self) -> None:
         """Take up an open turn that another owner left."""
         self._calls.recover()
-
-    # --- compaction -------------------------------------------------------------------------------------------------
-
-    @property
-    def _usable(self) -> int:
-        limit = self.context_limit
-        return max(limit - self._conversation.config.max_tokens, limit // 2)
-
-    def _compact_if_due(self) -> None:
-        config = self._conversation.config
-        if config.compaction is None:
-            return
-        compactor = ThresholdCompactor(config.compaction, config.provider)
-        if compactor.due(self._conversation.context_used, self._usable):
-            self._threshold(compactor)
-
-    def _threshold(self, compactor: ThresholdCompactor) -> CompactResult:
-        conversation = self._conversation
-        before, messages = conversation.context_used, len(conversation.view.shown)
-        plan = compactor.plan(conversation.view)
-        turns = len({message.turn_id for message in conversation.view.shown})
-        if plan.overlays:
-            after = max(before - plan.saved, 0)
-            self._recorder.record(
-                Compacted(strategy="threshold", overlays=plan.overlays, tokens_before=before, tokens_after=after)
-            )
-        return CompactResult(
-            compacted=bool(plan.overlays),
-            strategy="threshold",
-            reason="" if plan.overlays else "nothing to compact: no old tool result is left to shorten",
-            messages_before=messages,
-            messages_after=len(conversation.view.shown),
-            turns_compacted=plan.turns,
-            turns_kept=turns - plan.turns,
-            results_summarized=plan.summarized,
-            results_redacted=plan.redacted,
-            tokens_before=before,
-            tokens_after=conversation.context_used,
-        )
-
-    def compact_now(self) -> CompactResult:
-        """Compact whatever the marks say, and tell what came of it."""
-        config = self._conversation.config
-        if config.compaction is None:
-            return CompactResult(compacted=False, error="No compactor configured", reason="no compactor configured")
-        return self._threshold(ThresholdCompactor(config.compaction, config.provider))
-
-    def _shrink(self, named_limit: int | None) -> bool:
-        """The last resort, once a step. Limits are learned downwards only."""
-        conversation, turn = self._conversation, self._turn()
-        config, step = conversation.config, (turn.turn_id, turn.steps)
-        if self._compacted_for == step:
-            return False
-        self._compacted_for = step
-        if named_limit and named_limit < self.context_limit:
-            self._learned_limits[config.model] = named_limit
-        view = conversation.view.tokens(config.provider)
-        # An estimate that says it fits is wrong, for the provider says it does not.
-        target = int(min(self._usable, view) * 0.8)
-        overlays, saved = plan_last_resort(conversation.view, config.provider, target)
-        if not overlays:
-            return False
-        before = max(conversation.context_used, view)
-        self._recorder.record(
-            Compacted(
-                strategy="last_resort", overlays=overlays, tokens_before=before, tokens_after=max(before - saved, 0)
-            )
-        )
-        return True
 
     def _turn(self) -> OpenTurn:
         turn = self._conversation.open

@@ -16,12 +16,14 @@ from agent_core.entries import (
     Cleared,
     Closed,
     Compacted,
+    CompactionFailed,
     Complete,
     Configured,
     Entry,
     Error,
     Opened,
     Outcome,
+    Pinned,
     Reopened,
     Settings,
     Steered,
@@ -30,8 +32,9 @@ from agent_core.entries import (
     TurnEnded,
     TurnRetried,
     TurnStarted,
+    Unpinned,
 )
-from agent_core.messages import AssistantMessage, Message, SessionId, TurnId, UserMessage
+from agent_core.messages import AssistantMessage, Message, SessionId, TurnId, Usage, UserMessage
 from agent_core.payloads import ToolResults, UserInput
 from agent_core.ports import Record
 from agent_core.status import TokenUsage
@@ -79,6 +82,12 @@ class Conversation:
     usage: TokenUsage = TokenUsage()
     context_used: int = 0
     compactions: int = 0
+    compaction_waited: float = 0.0
+    failed_compactions: int = 0
+    """Jobs in a row that came to nothing, the last of them when the context took `failed_at` tokens."""
+    failed_at: int = 0
+    learned_limits: dict[str, int] = field(default_factory=dict[str, int])
+    """Windows by model, in tokens, that overflow errors taught."""
     closed: bool = False
 
     def apply(self, record: Record) -> None:
@@ -109,12 +118,18 @@ class Conversation:
                 self.turns[entry.turn_id] = None
                 self._recount()
             case Compacted():
-                self.view.lay(entry.overlays, self.messages)
-                self.context_used = entry.tokens_after
-                self.compactions += 1
+                self._compact(entry)
+            case CompactionFailed():
+                self._charge(entry.usage)
+                if entry.reason != "stale":
+                    self.failed_compactions, self.failed_at = self.failed_compactions + 1, self.context_used
+            case Pinned():
+                self._repin(entry.message_id, kept=True)
+            case Unpinned():
+                self._repin(entry.message_id, kept=False)
             case Cleared():
                 self.view.clear(len(self.messages))
-                self.context_used, self.last_turn = 0, None
+                self.context_used, self.last_turn, self.failed_compactions = 0, None, 0
             case Configured():
                 self._configure(entry.changes)
             case Opened():
@@ -192,6 +207,32 @@ class Conversation:
         self.open = None
         self.last_turn = (entry.turn_id, entry.outcome)
         self.turns[entry.turn_id] = entry
+
+    def _compact(self, entry: Compacted) -> None:
+        self.view.lay(entry.overlays, self.messages)
+        self.context_used = entry.tokens_after
+        self.compactions += 1
+        self.compaction_waited += entry.waited
+        self._charge(entry.usage)
+        if entry.job_id is not None:
+            self.failed_compactions = 0
+        if entry.learned_limit is not None:
+            self.learned_limits[self.config.model] = entry.learned_limit
+
+    def _charge(self, usage: Usage | None) -> None:
+        """Count the summariser's tokens, apart from the session's own."""
+        if usage is not None:
+            self.usage = self.usage.model_copy(update={"summariser": self.usage.summariser + usage})
+
+    def _repin(self, message_id: str, *, kept: bool) -> None:
+        """The estimate moves by what the pin changes in the view."""
+        provider = self.config.provider
+        before = self.view.tokens(provider)
+        if kept:
+            self.view.pin(message_id, self.messages)
+        else:
+            self.view.unpin(message_id, self.messages)
+        self.context_used = max(self.context_used + self.view.tokens(provider) - before, 0)
 
     def _configure(self, changes: Settings) -> None:
         self.config = changes.applied(self.config)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from agent_core import inputs
+from agent_core.admission import check_windows
 from agent_core.entries import Opened
 from agent_core.errors import PlacementError, RayconteurError, SessionError
 from agent_core.messages import SessionId
@@ -77,7 +78,7 @@ class SessionHost:
                 "full",
             )
         if opened is not None:
-            self.ports.limit_of(opened.config)
+            check_windows(opened.config, self.ports.limit_of)
 
     def _forget(self, shell: Shell) -> None:
         if self._shells.get(shell.id) is shell:

@@ -14,7 +14,7 @@ from agent_core.hosting import SessionHost
 from agent_core.messages import Message, SessionId, TurnId
 from agent_core.payloads import InterruptMode, When
 from agent_core.session import Shell
-from agent_core.session_protocol import Input
+from agent_core.session_protocol import Input, id_of
 from agent_core.status import CompactResult, SessionStatus
 from agent_core.stream import Subscription
 from agent_core.submission import answer_of, payload_of
@@ -126,9 +126,14 @@ class LocalSession:
         """Change several settings at once."""
         await self._shell.perform(inputs.Configure(changes))
 
-    async def compact(self) -> CompactResult:
-        answer = await self._shell.perform(inputs.Compact())
-        return answer.compacted or CompactResult(compacted=False)
+    async def compact(self, *, focus: str = "") -> CompactResult:
+        return await self._shell.compact(focus)
+
+    async def pin(self, message: str | Message) -> None:
+        await self._shell.perform(inputs.Pin(id_of(message)))
+
+    async def unpin(self, message: str | Message) -> None:
+        await self._shell.perform(inputs.Pin(id_of(message), kept=False))
 
     async def shutdown(self, *, graceful: bool = True) -> None:
         await self._shell.perform(inputs.Shutdown("finish" if graceful else "cancel"))

@@ -112,16 +112,19 @@ class Restarted(Frozen):
     from_seq: int
 
 
+CompactionState = Literal["scheduled", "started", "ready", "waiting", "stale", "skipped"]
+
+
 class CompactionUpdate(Frozen):
     """Where a compaction job stands. Once its end counts, `Compacted` or `CompactionFailed` tells of it.
 
-    `scheduled`: it waits in the queue; `started`: the summariser has it; `ready`: the summary is held until the trigger;
-    `waiting`: the turn waits for it at the hard mark; `stale`: it was cancelled; `skipped`: none was started, or it was
+    `scheduled`: it waits in the queue; `started`: the summariser has it; `ready`: the summary is held until it is time;
+    `waiting`: the turn waits for it at the hard mark; `stale`: it was given up; `skipped`: none was started, or it was
     turned away, for `reason`. Token counts are of the view, estimated.
     """
 
     kind: Literal["compaction_update"] = "compaction_update"
-    state: Literal["scheduled", "started", "ready", "waiting", "stale", "skipped"]
+    state: CompactionState
     job_id: str
     turn_id: TurnId | None = None
     tokens_before: int = 0

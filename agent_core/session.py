@@ -20,9 +20,20 @@ from agent_core.errors import ProviderError, RayconteurError, SessionClosed, Ses
 from agent_core.messages import SessionId, TurnId
 from agent_core.outbox import Outbox
 from agent_core.payloads import Delta, UserInput
-from agent_core.ports import Claim, Clock, Journal, Model, ModelRequest, Record, ToolExecutor, ToolReport
+from agent_core.ports import (
+    Claim,
+    Clock,
+    CompactionReport,
+    Compactor,
+    Journal,
+    Model,
+    ModelRequest,
+    Record,
+    ToolExecutor,
+    ToolReport,
+)
 from agent_core.session_log import SessionLog
-from agent_core.status import SessionStatus
+from agent_core.status import CompactResult, SessionStatus
 from agent_core.stream import EventStream
 from agent_core.submission import TurnResult
 from agent_core.turn import Machine
@@ -42,6 +53,7 @@ class Ports:
     tools: ToolExecutor
     journal: Journal
     clock: Clock
+    compactor: Compactor
     limit_of: Callable[[SessionConfig], int]
     owner: str = "local"
     node: str = ""
@@ -63,6 +75,9 @@ class Shell:
         self._on_lost = on_lost
         self._model_task: asyncio.Task[None] | None = None
         self._waiting_ends: dict[TurnId, list[asyncio.Future[TurnResult]]] = {}
+        self._compaction: str | None = None
+        self._compacted: dict[str, asyncio.Future[CompactResult]] = {}
+        self._timers: set[asyncio.Task[None]] = set()
         self._room: deque[asyncio.Future[None]] = deque()
         self._closed = asyncio.Event()
         self._log = SessionLog(claim.session_id)
@@ -153,6 +168,17 @@ class Shell:
                     self._cancel_model()
                 case out.CancelTools():
                     self._outbox.then(lambda cancel=command: self._ports.tools.cancel(cancel.keys))
+                case out.StartCompaction():
+                    self._compaction = command.job.key
+                    self._ports.compactor.submit(command.job, command.priority, self._hear)
+                case out.PromoteCompaction():
+                    self._ports.compactor.promote(command.key, command.priority)
+                case out.CancelCompaction():
+                    self._ports.compactor.cancel(command.key)
+                case out.StartTimer():
+                    self._start_timer(command)
+                case out.CompactionEnded():
+                    self._outbox.then(lambda ended=command: self._settle_compaction(ended))
                 case out.Answer():
                     answer = command
                 case out.Refuse():
@@ -191,6 +217,7 @@ class Shell:
 
     def _close(self) -> None:
         self._closed.set()
+        self._stop_compacting()
         self.stream.close()
         self._fail_waiters(self.ended_early())
 
@@ -231,6 +258,44 @@ class Shell:
     def _report(self, report: ToolReport) -> None:
         if self.lost is None:
             self.feed(inputs.FromTool(report))
+
+    # --- compaction -------------------------------------------------------------------------------------------------
+
+    async def compact(self, focus: str = "") -> CompactResult:
+        """Compact now, and wait for what comes of it. Raises SessionClosed, or what lost the session."""
+        answer = self.feed(inputs.Compact(focus))
+        if answer.job_id is not None:
+            return await asyncio.shield(self._compaction_result(answer.job_id))
+        await self._outbox.settled()
+        return answer.compacted or CompactResult(compacted=False)
+
+    def _compaction_result(self, job_id: str) -> asyncio.Future[CompactResult]:
+        """What the job comes to: one future for all who ask."""
+        future = self._compacted.get(job_id)
+        if future is None:
+            future = self._compacted[job_id] = asyncio.get_running_loop().create_future()
+        return future
+
+    def _settle_compaction(self, ended: out.CompactionEnded) -> None:
+        # It may have ended before whoever asked could wait: the last one that ended is kept.
+        self._compacted = {job_id: future for job_id, future in self._compacted.items() if not future.done()}
+        future = self._compaction_result(ended.job_id)
+        if not future.done():
+            future.set_result(ended.result)
+
+    def _hear(self, report: CompactionReport) -> None:
+        if self.lost is None:
+            self.feed(inputs.FromCompactor(report))
+
+    def _start_timer(self, timer: out.StartTimer) -> None:
+        task = asyncio.get_running_loop().create_task(self._measure(timer))
+        self._timers.add(task)
+        task.add_done_callback(self._timers.discard)
+
+    async def _measure(self, timer: out.StartTimer) -> None:
+        await self._ports.clock.sleep(timer.seconds)
+        if self.lost is None:
+            self.feed(inputs.TimerEnded(timer.timer))
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
@@ -292,6 +357,7 @@ class Shell:
             node=self._ports.node,
             actor=self._ports.owner,
             compactions=conversation.compactions,
+            compaction=machine.compaction,
         )
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -303,12 +369,19 @@ class Shell:
         self.lost = error
         self._outbox.close(error)
         self._cancel_model()
+        self._stop_compacting()
         turn = self._conversation.open
         if turn is not None and turn.batch is not None:
             self._ports.tools.cancel([f"{self.id}/{call}" for call in turn.unsettled])
         self._closed.set()
         self.stream.close()
         self._fail_waiters(error)
+
+    def _stop_compacting(self) -> None:
+        if self._compaction is not None:
+            self._ports.compactor.cancel(self._compaction)
+        for task in self._timers:
+            task.cancel()
 
     def _lose(self, error: RayconteurError) -> None:
         self._log.lost(error, self._conversation.open.turn_id if self._conversation.open else None)
@@ -320,6 +393,9 @@ class Shell:
         for future in (future for futures in waiting.values() for future in futures):
             if not future.done():
                 future.set_exception(error)
+        for waiting in self._compacted.values():
+            if not waiting.done():
+                waiting.set_exception(error)
         while self._room:
             room = self._room.popleft()
             if not room.done():

@@ -16,6 +16,11 @@ from agent_core.tools.definition import ToolDefinition
 Input = str | UserInput | ToolResults
 
 
+def id_of(message: str | Message) -> str:
+    """The id of a message that is given itself or by its id."""
+    return message if isinstance(message, str) else message.id
+
+
 class Session(Protocol):
     """One conversation with a model. Every method may raise SessionClosed, JournalError or PlacementError."""
 
@@ -85,8 +90,22 @@ class Session(Protocol):
 
     async def set_model(self, model: str) -> None: ...
 
-    async def compact(self) -> CompactResult:
-        """Compact now, whatever the marks say."""
+    async def compact(self, *, focus: str = "") -> CompactResult:
+        """Compact now, whatever the marks say, and wait for what comes of it. A turn that is open goes on meanwhile.
+
+        `focus` is what a summary should keep most of. That nothing could be done is no error: the result says why.
+        """
+        ...
+
+    async def pin(self, message: str | Message) -> None:
+        """Keep a message of the conversation (or the one of that id) word for word, whatever is compacted.
+
+        Raises SessionError for an unknown message, ConfigError where pins would take too much of the window.
+        """
+        ...
+
+    async def unpin(self, message: str | Message) -> None:
+        """Keep a message no longer."""
         ...
 
     async def shutdown(self, *, graceful: bool = True) -> None:

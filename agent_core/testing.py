@@ -11,11 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent_core.content import ToolResultBlock
-from agent_core.errors import ProviderError
+from agent_core.errors import ErrorInfo, ProviderError
 from agent_core.messages import StopReason, Usage
 from agent_core.ports import (
+    CompactionFailure,
+    CompactionJob,
+    CompactionPriority,
+    CompactionReport,
+    CompactionStarted,
     ModelEvent,
     ModelRequest,
+    Patch,
     ResponseStarted,
     ResponseStopped,
     TextDelta,
@@ -91,6 +97,46 @@ def _echo(request: ModelRequest) -> Says:
 
 
 Function = Callable[[dict[str, Any]], str]
+
+
+class FakeCompactor:
+    """A `Compactor` that does nothing until it is told to: a test says what comes of each job, when and how often."""
+
+    def __init__(self) -> None:
+        self.jobs: list[CompactionJob] = []
+        self.priorities: dict[str, list[CompactionPriority]] = {}
+        self.cancelled: list[str] = []
+        self._deliver: dict[str, Callable[[CompactionReport], None]] = {}
+
+    def submit(
+        self, job: CompactionJob, priority: CompactionPriority, deliver: Callable[[CompactionReport], None]
+    ) -> None:
+        """See `Compactor.submit`."""
+        self.jobs.append(job)
+        self.priorities[job.key] = [priority]
+        self._deliver[job.key] = deliver
+
+    def promote(self, key: str, priority: CompactionPriority) -> None:
+        """See `Compactor.promote`."""
+        self.priorities[key].append(priority)
+
+    def cancel(self, key: str) -> None:
+        """See `Compactor.cancel`. What it is told afterwards about the job, it still says: lateness is normal."""
+        self.cancelled.append(key)
+
+    def start(self, job: CompactionJob) -> None:
+        """Say that the job has begun."""
+        self._deliver[job.key](CompactionStarted(job.key))
+
+    def finish(self, job: CompactionJob, summary: str = "A summary.", usage: Usage | None = None) -> None:
+        """Say that the job is done."""
+        spent = usage or Usage(input_tokens=100, output_tokens=10)
+        self._deliver[job.key](Patch(job.key, job.digest, summary, spent))
+
+    def fail(self, job: CompactionJob, *, shed: bool = False) -> None:
+        """Say that the job came to nothing."""
+        error = ErrorInfo(boundary="provider", kind="overloaded", message="The summariser is overloaded.")
+        self._deliver[job.key](CompactionFailure(job.key, error, shed=shed))
 
 
 class FakeTools:

@@ -9,6 +9,7 @@
     last result            ToolSettled (H: one message with all results, in the order of the calls), CallModel
     answer cut or refused  Complete (H), its calls settled as not run, TurnEnded with that outcome
     request too long       Compacted by the last resort, the same request once more; then as a failure
+    no room for a request  it waits for a summary under way, or Compacted by the last resort (`compacting.py`)
     failure                Error, TurnEnded(failed); without any answer its messages leave the view until retried
     Interrupt              what is under way is cancelled; open calls get an error result; TurnEnded(interrupted)
     Recover                open calls run again if idempotent, else their outcome is unknown; the model is asked again
@@ -22,9 +23,10 @@ from typing import assert_never
 
 from agent_core import commands as out
 from agent_core import inputs
-from agent_core.admission import check_message, check_results, check_retry, check_settings
+from agent_core.admission import check_message, check_pin, check_results, check_retry, check_settings
 from agent_core.answering import Answering
 from agent_core.commands import Command
+from agent_core.compacting import Compacting
 from agent_core.config import SessionConfig
 from agent_core.conversation import Conversation
 from agent_core.entries import (
@@ -32,15 +34,19 @@ from agent_core.entries import (
     Cleared,
     Closed,
     Configured,
+    Pinned,
     Reopened,
     Steered,
     TurnRetried,
     TurnStarted,
+    Unpinned,
 )
-from agent_core.errors import ConfigError, RayconteurError, SessionClosed
+from agent_core.errors import RayconteurError, SessionClosed
 from agent_core.messages import TurnId
 from agent_core.payloads import InterruptMode, SessionState, ToolResults, UserInput
 from agent_core.recorder import Recorder
+from agent_core.status import CompactionStatus
+from agent_core.window import Window
 
 
 class Machine:
@@ -49,7 +55,9 @@ class Machine:
     def __init__(self, conversation: Conversation, epoch: int, limit_of: Callable[[SessionConfig], int]) -> None:
         self.conversation = conversation
         self._recorder = Recorder(conversation, epoch)
-        self._answering = Answering(self._recorder, limit_of)
+        self._window = Window(conversation, limit_of)
+        self._compacting = Compacting(self._recorder, self._window)
+        self._answering = Answering(self._recorder, self._compacting)
         self._limit_of = limit_of
         self._stopping = False
 
@@ -74,6 +82,8 @@ class Machine:
             return "closed"
         if self.conversation.open is None:
             return "idle"
+        if self._compacting.waiting:
+            return "compacting"
         if self.conversation.open.batch is not None:
             return "awaiting_tools"
         return "awaiting_permit" if self._answering.awaiting_permit else "running"
@@ -81,10 +91,12 @@ class Machine:
     @property
     def context_limit(self) -> int:
         """The model's window in tokens, as far as is known; 0 if nothing is known."""
-        try:
-            return self._answering.context_limit
-        except ConfigError:
-            return 0
+        return self._window.known_limit
+
+    @property
+    def compaction(self) -> CompactionStatus:
+        """Where compaction stands."""
+        return self._compacting.status
 
     def _dispatch(self, given: inputs.Input) -> None:
         match given:
@@ -107,8 +119,13 @@ class Machine:
             case inputs.Configure():
                 self._configure(given)
             case inputs.Compact():
-                self._check_not_closed()
-                self._recorder.do(out.Answer(compacted=self._answering.compact_now()))
+                self._compact(given)
+            case inputs.FromCompactor():
+                self._compacting.on_report(given.report)
+            case inputs.TimerEnded():
+                self._compacting.on_timer(given.timer)
+            case inputs.Pin():
+                self._pin(given)
             case inputs.Shutdown():
                 self._shutdown(given)
             case _:
@@ -169,7 +186,10 @@ class Machine:
         turn = self.conversation.open
         if turn is None or self.conversation.closed:
             return None
+        self._compacting.stop_waiting()
         self._answering.interrupt(mode)
+        if mode == "discard":
+            self._compacting.verify()
         return turn.turn_id
 
     def _retry(self) -> None:
@@ -181,6 +201,7 @@ class Machine:
 
     def _clear(self) -> None:
         self._check_not_closed()
+        self._compacting.cancel("the conversation was cleared")
         self._interrupt_open("discard")
         self._recorder.record(Cleared())
         self._recorder.do(out.Answer())
@@ -188,11 +209,28 @@ class Machine:
     def _configure(self, given: inputs.Configure) -> None:
         self._check_not_closed()
         check_settings(self.conversation, given.changes, self._limit_of)
+        before = self.conversation.config.compaction
         self._recorder.record(Configured(changes=given.changes))
+        if self.conversation.config.compaction != before:
+            self._compacting.cancel("compaction was set otherwise")
+        self._recorder.do(out.Answer())
+
+    def _compact(self, given: inputs.Compact) -> None:
+        self._check_not_stopping()
+        self._limit_of(self.conversation.config)
+        told = self._compacting.now(given.focus)
+        self._recorder.do(out.Answer(job_id=told) if isinstance(told, str) else out.Answer(compacted=told))
+
+    def _pin(self, given: inputs.Pin) -> None:
+        self._check_not_closed()
+        if check_pin(self.conversation, given, self._window.known_limit):
+            pinned = Pinned if given.kept else Unpinned
+            self._recorder.record(pinned(message_id=given.message_id))
         self._recorder.do(out.Answer())
 
     def _shutdown(self, given: inputs.Shutdown) -> None:
         self._stopping = True
+        self._compacting.cancel("the session was shut down")
         if given.how == "cancel":
             self._interrupt_open("keep")
         self._recorder.do(out.Answer())
@@ -208,12 +246,14 @@ class Machine:
 
     def _advance(self) -> None:
         """Go on as far as can be gone without waiting for anybody."""
+        if not self._answering.busy:
+            self._compacting.go_on()
         while not self.conversation.closed:
             turn = self.conversation.open
             if turn is None:
                 if not self._begin_next():
                     return
-            elif self._answering.busy or turn.batch is not None:
+            elif self._answering.busy or self._compacting.waiting or turn.batch is not None:
                 if self._stopping and self._answering.only_external:
                     self._close()
                 return
@@ -236,4 +276,5 @@ class Machine:
 
     def _close(self) -> None:
         if not self.conversation.closed:
+            self._compacting.cancel("the session was shut down")
             self._recorder.record(Closed())

@@ -3,7 +3,7 @@
 The rule here: a mark is a share of the usable window, which is the context limit less what is reserved for the answer.
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -65,10 +65,10 @@ class LLMCompaction(Frozen):
 def _tagged(value: Any) -> Any:
     """A strategy that is written without its kind is known by its fields."""
     if isinstance(value, dict) and "kind" not in value:
-        fields: dict[str, Any] = value
+        fields = cast("dict[str, Any]", value)
         mechanical = {"threshold", "tool_compaction"} & set(fields)
         return {"kind": "threshold" if mechanical else "llm", **fields}
-    return value  # pyright: ignore[reportUnknownVariableType] - whatever the user wrote; the union refuses it
+    return cast("Any", value)
 
 
 Compaction = Annotated[

@@ -11,7 +11,7 @@ from agent_core.compaction.settings import ThresholdCompaction
 from agent_core.content import ToolResultBlock
 from agent_core.messages import AssistantMessage, Message, TurnId
 from agent_core.overlays import ShortenedResult
-from agent_core.tokens import estimate_text
+from agent_core.tokens import IMAGE_TOKENS, estimate_text
 from agent_core.view import View
 
 REDACTED = "[Old tool result left out to save space]"
@@ -52,11 +52,13 @@ class ThresholdCompactor:
         turns: set[TurnId] = set()
         saved = 0
         for message in _older(view.shown, keep):
+            if view.is_pinned(message.id):
+                continue
             for block in message.content:
                 if not isinstance(block, ToolResultBlock) or view.is_shortened(block.tool_use_id):
                     continue
                 overlay = self._shorten(block)
-                gain = _tokens(block, self.provider) - estimate_text(overlay.text, self.provider)
+                gain = size_of(block, self.provider) - estimate_text(overlay.text, self.provider)
                 if gain > 0:
                     overlays.append(overlay)
                     turns.add(message.turn_id)
@@ -77,7 +79,8 @@ def _older(shown: Sequence[Message], keep_turns: int) -> Iterator[Message]:
     return (message for message in shown[: answers[-1] if answers else 0] if message.turn_id not in kept)
 
 
-def _tokens(block: ToolResultBlock, provider: str) -> int:
+def size_of(block: ToolResultBlock, provider: str) -> int:
+    """Tokens of a result, by estimate."""
     if isinstance(block.content, str):
         return estimate_text(block.content, provider)
-    return sum(estimate_text(part.text, provider) if part.kind == "text" else 1200 for part in block.content)
+    return sum(estimate_text(part.text, provider) if part.kind == "text" else IMAGE_TOKENS for part in block.content)

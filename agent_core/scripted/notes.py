@@ -18,6 +18,7 @@ _SUBJECT = re.compile(
 )
 _DECISION = re.compile(r"\b(?:decided|agreed|must|never|always|prefer|rule out|ruled out)\b", re.IGNORECASE)
 _PATH = re.compile(r"[\w.~-]*/[\w.-]+(?:/[\w.-]+)*|\b\w+\.(?:py|md|toml|json|yaml|txt|csv|db)\b")
+_PROSE = re.compile(r"[A-Z][^|={}]+[.!]$")
 _DIGIT = re.compile(r"\d")
 _HEADING = re.compile(r"^## (.+)$")
 _LONGEST = 240
@@ -87,12 +88,14 @@ class Notes:
         return text
 
     def _take(self, sentences: list[str], *, everything: bool) -> None:
-        """Takes the sentences that hold something exact; of what a tool gave back, only what states it."""
+        """Takes the sentences that decide, or hold something exact; of what a tool gave back, only exact prose."""
         for sentence in sentences:
-            stated = _SUBJECT.match(sentence) is not None
-            if _DECISION.search(sentence) and (everything or stated):
+            exact = _PATH.search(sentence) or _DIGIT.search(sentence)
+            if not everything and not (exact and _PROSE.match(sentence)):
+                continue
+            if _DECISION.search(sentence):
                 self.put(DECISIONS, sentence)
-            elif (everything or stated) and (_PATH.search(sentence) or _DIGIT.search(sentence)):
+            elif exact:
                 self.put(FILES, sentence)
 
     def _spare(self) -> Iterator[tuple[str, str]]:

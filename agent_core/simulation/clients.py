@@ -6,6 +6,7 @@ it answered, and it reads on from its cursor.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 from typing import TypeVar, get_args
 
@@ -20,6 +21,7 @@ from agent_core.simulation.world import ProcessDied, World
 
 Answer = TypeVar("Answer")
 _PATIENCE = 40
+_LONGEST_COMPACTION = 300.0
 
 
 class User:
@@ -36,7 +38,8 @@ class User:
             (8, self.send),
             (2, self.interrupt),
             (1, lambda: self._quietly(LocalSession.clear)),
-            (1, lambda: self._quietly(LocalSession.compact)),
+            (1, lambda: self._quietly(self._compact)),
+            (0.5, lambda: self._quietly(self._pin)),
             (1, lambda: self._quietly(LocalSession.retry)),
             (
                 1,
@@ -91,6 +94,18 @@ class User:
 
         await self._ask(answer, once=True)
 
+    async def _compact(self, session: LocalSession) -> None:
+        """Ask for a compaction. Under a turn with thinking it waits for the turn's end, and nobody waits for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_COMPACTION):
+                await session.compact()
+
+    async def _pin(self, session: LocalSession) -> None:
+        """Pin any message, or let one go."""
+        history = await session.history(full=True)
+        message = self._random.choice(history) if history else "none"
+        await (session.pin(message) if self._random.random() < 0.7 else session.unpin(message))
+
     async def _quietly(self, action: Callable[[LocalSession], Awaitable[object]]) -> None:
         await self._ask(action, once=True)
 
@@ -138,4 +153,4 @@ async def trouble(world: World) -> None:
     """Break things now and then."""
     while True:
         await asyncio.sleep(world.random.expovariate(1 / 8.0))
-        world.random.choice((world.kill_process, world.replace_all, world.tools.kill))()
+        world.random.choice((world.kill_process, world.replace_all, world.tools.kill, world.compactors.kill))()

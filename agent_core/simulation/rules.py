@@ -11,13 +11,29 @@ from dataclasses import dataclass, field
 from agent_core.conversation import Conversation
 from agent_core.cursor import Event
 from agent_core.entries import Accepted, Complete, Entry, ToolBatch, ToolSettled, TurnEnded, TurnRetried
-from agent_core.messages import SessionId, TurnId
+from agent_core.messages import SessionId, TurnId, UserMessage
 from agent_core.payloads import Restarted
-from agent_core.ports import Record
+from agent_core.ports import CompactionJob, Record
 
 
 class RuleBroken(AssertionError):
     """A rule does not hold; the text says which and where."""
+
+
+_REPLAYED = (
+    "messages",
+    "queue",
+    "steers",
+    "config",
+    "usage",
+    "last_turn",
+    "closed",
+    "context_used",
+    "tools",
+    "compactions",
+    "failed_compactions",
+    "learned_limits",
+)
 
 
 @dataclass
@@ -29,6 +45,8 @@ class Evidence:
     idempotent: set[str] = field(default_factory=set[str])
     shown: dict[str, list[Event]] = field(default_factory=dict[str, list[Event]])
     interrupted: list[tuple[SessionId, TurnId]] = field(default_factory=list[tuple[SessionId, TurnId]])
+    jobs: dict[str, str] = field(default_factory=dict[str, str])
+    """The compaction job under way, by session and epoch."""
 
 
 def check_tools(evidence: Evidence) -> None:
@@ -36,6 +54,31 @@ def check_tools(evidence: Evidence) -> None:
     for key, runs in evidence.tool_runs.items():
         if runs > 1 and key not in evidence.idempotent:
             raise RuleBroken(f"rule 4: the call {key} ran {runs} times and is not idempotent")
+
+
+def check_job(evidence: Evidence, job: CompactionJob) -> None:
+    """An owner has one compaction job under way at most."""
+    owner = f"{job.session_id} {job.job_id.partition('.')[0]}"
+    if (other := evidence.jobs.get(owner)) is not None:
+        raise RuleBroken(f"compaction: {job.session_id} started {job.key} while {other} was under way")
+    evidence.jobs[owner] = job.key
+
+
+def forget_job(evidence: Evidence, key: str) -> None:
+    """The job is over, or was given up."""
+    evidence.jobs = {owner: other for owner, other in evidence.jobs.items() if other != key}
+
+
+def check_view(session_id: SessionId, live: Conversation) -> None:
+    """What stands for the past comes first and once; the rest is the end of the history, in its order."""
+    shown, front = live.view.shown, live.view.front
+    marked = [index for index, message in enumerate(shown) if isinstance(message, UserMessage) and message.marker]
+    if marked not in ([], [0]):
+        raise RuleBroken(f"compaction: {session_id} shows summaries at {marked}")
+    standing = [message.id for message in live.messages[live.view.start :]]
+    rest = [message.id for message in shown[front:]]
+    if [id for id in standing if id in set(rest)] != rest:
+        raise RuleBroken(f"compaction: {session_id} shows {rest}, which is not the end of its history")
 
 
 def check_shown(name: str, events: Sequence[Event], records: Sequence[Record]) -> None:
@@ -85,7 +128,18 @@ def check_replay(session_id: SessionId, live: Conversation, records: Sequence[Re
     replayed = Conversation(session_id)
     for record in records:
         replayed.apply(record)
-    for name in ("messages", "queue", "steers", "config", "usage", "last_turn", "closed", "context_used", "tools"):
+    for name in (
+        "messages",
+        "queue",
+        "steers",
+        "config",
+        "usage",
+        "last_turn",
+        "closed",
+        "context_used",
+        "tools",
+        "compactions",
+    ):
         if getattr(replayed, name) != getattr(live, name):
             raise RuleBroken(f"replay: {session_id} has another {name} after a replay")
     if replayed.view.shown != live.view.shown:

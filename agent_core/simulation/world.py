@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from agent_core.compaction.settings import ThresholdCompaction
+from agent_core.compaction.settings import LLMCompaction, ThresholdCompaction
 from agent_core.config import SessionConfig
 from agent_core.entries import Opened
 from agent_core.errors import RayconteurError
@@ -20,6 +20,7 @@ from agent_core.messages import SessionId
 from agent_core.ports import Record
 from agent_core.session import Ports
 from agent_core.simulation import rules
+from agent_core.simulation.compactor import SimulatedCompactors
 from agent_core.simulation.parts import (
     TOOLS,
     SimulatedJournal,
@@ -32,6 +33,15 @@ from agent_core.simulation.processes import Process
 from agent_core.simulation.rules import Evidence
 
 Result = TypeVar("Result")
+
+
+_MECHANICAL = ThresholdCompaction(threshold=0.3, keep_recent_turns=1)
+_COMPACTION = (
+    None,
+    _MECHANICAL,
+    LLMCompaction(mechanical=_MECHANICAL, soft=0.3, trigger=0.4, hard=0.5, keep_recent_turns=1, max_wait=3.0),
+    LLMCompaction(mechanical=None, soft=0.05, trigger=0.1, hard=0.9, keep_recent_turns=0, keep_tokens=50),
+)
 
 
 class LoopClock:
@@ -57,12 +67,13 @@ class World:
         self.store = MemoryJournal(lambda: 0.0)
         self.model = SimulatedModel(random, self.weather)
         self.tools = SimulatedTools(random, self.evidence)
+        self.compactors = SimulatedCompactors(random, self.weather, self.evidence)
         self.sessions = [SessionId(f"s{number}") for number in range(sessions)]
         self.config = SessionConfig(
             model="anthropic/simulated",
             max_tokens=500,
             max_steps=6,
-            compaction=random.choice((None, ThresholdCompaction(threshold=0.3, keep_recent_turns=1))),
+            compaction=random.choice(_COMPACTION),
         )
         self._processes: list[tuple[Process, SessionHost]] = []
         self._place: dict[SessionId, tuple[Process, SessionHost]] = {}
@@ -72,7 +83,15 @@ class World:
         """A new process takes over every session; the old one is not told."""
         process = Process(f"process {len(self._processes)}")
         journal = SimulatedJournal(self.store, process, self.random, self.weather)
-        ports = Ports(self.model, self.tools.port(process), journal, LoopClock(), window, process.name)
+        ports = Ports(
+            self.model,
+            self.tools.port(process),
+            journal,
+            LoopClock(),
+            self.compactors.port(process),
+            window,
+            process.name,
+        )
         host = SessionHost(ports)
         self._processes.append((process, host))
         self._place = dict.fromkeys(self.sessions, self._processes[-1])
@@ -138,4 +157,5 @@ class World:
             shell = self._place[session_id][1].find(session_id)
             if shell is not None and records:
                 rules.check_settled(session_id, shell.conversation)
+                rules.check_view(session_id, shell.conversation)
                 rules.check_replay(session_id, shell.conversation, records)

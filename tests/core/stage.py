@@ -15,7 +15,7 @@ from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
 from agent_core.ports import Append, Claim, JournalOutcome, ModelRequest, Record
 from agent_core.session import Ports, Shell
-from agent_core.testing import FakeModel, FakeTools, ManualClock, Says
+from agent_core.testing import FakeCompactor, FakeModel, FakeTools, ManualClock, Says
 from agent_core.tools.definition import ToolDefinition
 from tests.core.playbook import LIMIT, SESSION
 
@@ -57,11 +57,20 @@ class Stage:
         self.tools = FakeTools(functions, held=held)
         self.journal = HeldJournal()
         self.clock = ManualClock()
+        self.compactor = FakeCompactor()
         self.host = self.another_host()
 
     def another_host(self, owner: str = "local", capacity: int = 100) -> SessionHost:
         """Another process: it has the same journal, model and tools."""
-        ports = Ports(self.model, self.tools, self.journal, self.clock, lambda c: c.context_limit or LIMIT, owner)
+        ports = Ports(
+            self.model,
+            self.tools,
+            self.journal,
+            self.clock,
+            self.compactor,
+            lambda config: config.context_limit or LIMIT,
+            owner,
+        )
         return SessionHost(ports, capacity)
 
     async def session(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from agent_core.compaction.settings import ThresholdCompaction
+from agent_core.compaction.settings import LLMCompaction
 from agent_core.config import SessionConfig
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError
@@ -26,7 +26,7 @@ def test_s03_the_seeds_fields_have_the_seeds_defaults() -> None:
     config = SessionConfig.of(model=CLAUDE)
     assert (config.provider, config.model_name) == ("anthropic", "claude-sonnet-4-5")
     assert (config.max_tokens, config.system_prompt, config.temperature) == (4096, None, None)
-    assert (config.streaming, config.context_limit, config.compaction) == (True, None, ThresholdCompaction())
+    assert (config.streaming, config.context_limit, config.compaction) == (True, None, LLMCompaction())
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
 from agent_core.session import Ports
-from agent_core.testing import FakeModel, FakeTools, ManualClock, Says
+from agent_core.testing import FakeCompactor, FakeModel, FakeTools, ManualClock, Says
 from agent_core.tools.definition import ToolDefinition, ToolReference
 from drivers.chatting.connection import Connected
 from drivers.chatting.conversation import Conversation
@@ -43,7 +43,7 @@ class Fakes:
     def __init__(self, script: Sequence[Says] = (), tools: FakeTools | None = None) -> None:
         self.model = FakeModel(script)
         self.tools = tools or FakeTools()
-        self.host = SessionHost(Ports(self.model, self.tools, MemoryJournal(), ManualClock(), lambda _: 100_000))
+        self.host = SessionHost(Ports(self.model, self.tools, MemoryJournal(), ManualClock(), FakeCompactor(), lambda _: 100_000))
 
     async def session(self, session_id: str = "s-test", *, model: str = MODEL) -> LocalSession:
         """The session, made when it is first asked for."""

@@ -20,7 +20,7 @@ from agent_core.messages import SessionId, Usage
 from agent_core.ports import ModelRequest
 from agent_core.session import Ports
 from agent_core.session_protocol import Session
-from agent_core.testing import FakeModel, FakeTools, Says
+from agent_core.testing import FakeCompactor, FakeModel, FakeTools, Says
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -50,7 +50,7 @@ class World:
         self.journal = MemoryJournal()
         self._asked: dict[str, int] = {}
         self._says = says
-        ports = Ports(self, FakeTools(), self.journal, SystemClock(), limit_of=lambda _: 100_000)
+        ports = Ports(self, FakeTools(), self.journal, SystemClock(), FakeCompactor(), limit_of=lambda _: 100_000)
         self.host = SessionHost(ports)
 
     def stream(self, request: ModelRequest) -> Any:
