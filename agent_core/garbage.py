@@ -1,7 +1,8 @@
-"""How often a process that holds many sessions looks for garbage.
+"""How often a process that lives long and makes much looks for garbage.
 
-The rule here: Python looks through everything that lives after each 700 new objects; with thousands of sessions that is
-a third of all CPU. A process that is set up calls this once.
+The rule here: a process that is set up calls this once. Python looks through everything that lives after each 700 new
+objects: with thousands of sessions that is a third of all CPU, and so it is in a run of 3,000 samples, 100 at once. What
+they drop is nearly all free of cycles, and goes without being looked for.
 """
 
 import gc
