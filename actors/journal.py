@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from actors.settings import RuntimeSettings
-from actors.tethers import hold_on
+from actors.tethers import hold_on, hold_on_again
 from agent_core.errors import JournalError
 from agent_core.journals.batching import Batcher, Limits
 from agent_core.journals.client import JournalClient
@@ -65,6 +65,7 @@ class JournalActor:
         self._journal = SqliteJournal(path, options)
         self._tether = tether
         self._held: asyncio.Task[None] | None = None
+        hold_on_again(tether, "open")
 
     def __repr__(self) -> str:
         return f"Journal({self._journal.path})"

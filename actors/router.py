@@ -17,7 +17,7 @@ from actors.finding import end_actor, names_in
 from actors.router_handle import EXECUTOR_DEADLINE
 from actors.settings import RuntimeSettings, executor_name, router_name, shared_name
 from actors.spawning import options, spawn_executor, spawn_session, started
-from actors.tethers import hold_on
+from actors.tethers import hold_on, hold_on_again
 from agent_core.errors import PlacementError
 from agent_core.placement import rendezvous
 from agent_core.tools.definition import ToolResources
@@ -31,6 +31,7 @@ class RouterActor:
         self._dedicated = DedicatedActors(settings, shard)
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._held: asyncio.Task[None] | None = None
+        hold_on_again(settings, "settings")
 
     def __repr__(self) -> str:
         return f"Router[{self._shard}]"

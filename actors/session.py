@@ -18,7 +18,7 @@ from actors.finding import dead_jobs
 from actors.journal import JournalHandle
 from actors.operations import OPERATIONS, Context
 from actors.settings import JOURNAL_NAME, LOCAL_MODEL_NAME, RuntimeSettings
-from actors.tethers import hold_on
+from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
 from agent_core import inputs
 from agent_core.clock import SystemClock
@@ -56,6 +56,7 @@ class SessionActor:
         self._local_model: LocalModelHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        hold_on_again(settings, "start")
 
     def __repr__(self) -> str:
         return f"Session[{self._name}]"

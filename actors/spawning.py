@@ -7,6 +7,8 @@ ends it is its tether (`tethers.py`) or `stop`, never the death of the one who m
 import asyncio
 from typing import Any
 
+from ray.exceptions import RuntimeEnvSetupError
+
 from actors.calls import Gone, ask
 from actors.journal import JournalHandle
 from actors.settings import JOURNAL_NAME, RuntimeSettings
@@ -14,6 +16,8 @@ from agent_core.errors import PlacementError
 from agent_core.journals.blobs import JournalBlobs
 from agent_core.tools import ExecutorOptions
 from agent_core.tools.definition import ToolResources
+
+_LONGEST_REASON = 500
 
 
 def options(name: str, settings: RuntimeSettings, **more: Any) -> dict[str, Any]:
@@ -52,11 +56,14 @@ async def spawn_executor(name: str, settings: RuntimeSettings, resources: ToolRe
         "runtime_env": resources.runtime_env or None,
     }
     wanted = {key: value for key, value in needs.items() if value is not None}
-    chosen = EXECUTOR.options(**options(name, settings, max_concurrency=10_000, enable_task_events=False, **wanted))
+    chosen = options(name, settings, max_concurrency=10_000, enable_task_events=False, **wanted)
     blobs = JournalBlobs(JournalHandle(JOURNAL_NAME, settings.namespace))
     slots = ExecutorOptions(slots=settings.executor_slots)
     tether = settings if settings.tethered else None
-    executor = await asyncio.to_thread(chosen.remote, name, slots, blobs, tether=tether)
+    try:
+        executor = await asyncio.to_thread(EXECUTOR.options(**chosen).remote, name, slots, blobs, tether=tether)
+    except (TypeError, ValueError) as error:
+        raise _no_environment(error) from None
     await started(name, executor, "ping")
 
 
@@ -65,6 +72,17 @@ async def started(name: str, actor: Any, method: str) -> None:
     try:
         await ask(actor, method)
     except Gone as error:
+        if isinstance(error.__cause__, RuntimeEnvSetupError):
+            raise _no_environment(error.__cause__) from None
         raise PlacementError(
             f"The actor '{name}' did not start ({error}). Its log is in the Ray dashboard.", "no_start"
         ) from None
+
+
+def _no_environment(error: Exception) -> PlacementError:
+    """What Ray says of a runtime environment that it refuses or cannot make: the end of it, which says why."""
+    said = " ".join(str(error).split())
+    shown = said if len(said) <= _LONGEST_REASON else f"...{said[-_LONGEST_REASON:]}"
+    return PlacementError(
+        f"Its runtime environment cannot be made: {shown} Mend runtime_env or pip in @tool(...).", "runtime_env"
+    )
