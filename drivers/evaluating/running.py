@@ -9,6 +9,7 @@ import importlib
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ class Stopper:
             note(self.console, "Stopping: what is under way is ended as cancelled. Ctrl-C again leaves at once.")
             self.runner.stop()
         elif self._task is not None:
+            note(self.console, "Stopping: nothing has begun yet. Ctrl-C again leaves at once.")
             self._task.cancel()
 
 
@@ -108,6 +110,10 @@ async def run_job(job: Job, place: PlaceOptions, options: RunOptions) -> Ended:
                     note(console, hint)
                 note(console, f"Results: {job.places.results}")
                 failure = await _run_on(runtime, job, options, stopper)
+        except asyncio.CancelledError:
+            if stopper.signal in (None, signal.SIGINT):
+                raise
+            sys.exit(128 + stopper.signal)
         finally:
             stopper.uninstall()
         return Ended(failure, stopper.signal)
