@@ -10,7 +10,6 @@ from agent_core.messages import Usage
 from agent_core.models import ModelInfo, built_in_models, context_limit, cost, model_info, read_models
 from tests.core.providers.making import config
 
-
 PAGES = {
     "anthropic": "https://platform.claude.com/docs/",
     "openai": "https://developers.openai.com/api/docs/models/",
