@@ -17,6 +17,8 @@ from agent_core.journals.blobs import JournalBlobs
 from agent_core.tools import ExecutorOptions
 from agent_core.tools.definition import ToolResources
 
+ROLE_LABEL = "rayconteur-role"
+"""The label of a node that says what it is for: `sessions` or `tools`. See `cluster.yaml`."""
 _LONGEST_REASON = 500
 
 
@@ -33,11 +35,16 @@ def options(name: str, settings: RuntimeSettings, **more: Any) -> dict[str, Any]
     }
 
 
+def preferring(role: str) -> dict[str, Any]:
+    """The options of an actor that is to be on a node with this role, or on any other if there is none to be had."""
+    return {"label_selector": {ROLE_LABEL: role}, "fallback_strategy": [{"label_selector": {}}]}
+
+
 async def spawn_session(name: str, settings: RuntimeSettings, capacity: int) -> None:
     """Make a session actor and wait until it answers. Raises PlacementError if it does not start."""
     from actors.session import SESSION
 
-    chosen = SESSION.options(**options(name, settings, max_concurrency=10_000))
+    chosen = SESSION.options(**options(name, settings, max_concurrency=10_000, **preferring("sessions")))
     await started(name, await asyncio.to_thread(chosen.remote, name, settings, capacity), "start")
 
 
@@ -56,7 +63,8 @@ async def spawn_executor(name: str, settings: RuntimeSettings, resources: ToolRe
         "runtime_env": resources.runtime_env or None,
     }
     wanted = {key: value for key, value in needs.items() if value is not None}
-    chosen = options(name, settings, max_concurrency=10_000, enable_task_events=False, **wanted)
+    wanted |= {"max_concurrency": 10_000, "enable_task_events": False, **preferring("tools")}
+    chosen = options(name, settings, **wanted)
     blobs = JournalBlobs(JournalHandle(JOURNAL_NAME, settings.namespace))
     slots = ExecutorOptions(slots=settings.executor_slots)
     tether = settings if settings.tethered else None
