@@ -9,7 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-from actors.calls import Gone, ask
+from actors.calls import Gone
 from actors.link import Link, LinkLost, Moved
 from actors.operations import MESSAGES, PAYLOAD_IN, TOOLS
 from agent_core.config import SessionConfig
@@ -198,7 +198,7 @@ class SessionHandle:
         """Have the actor's control thread answer, which is never busy. None if it cannot."""
         link = await self._link()
         try:
-            return await ask(link.actor, method, self._id, *arguments)
+            return await link.control(method, self._id, *arguments)
         except (Gone, RayconteurError):
             return None
 
