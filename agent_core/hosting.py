@@ -1,7 +1,7 @@
 """The host: every live session of one process, activated when asked for.
 
 The rule here: one shell a session, however many ask at once. A shell that is lost (another owner claimed its session)
-is forgotten, and the next who asks claims it anew.
+is forgotten, and the next who opens it claims it anew.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from agent_core import inputs
 from agent_core.entries import Opened
-from agent_core.errors import PlacementError, RayconteurError, SessionError
+from agent_core.errors import Fenced, PlacementError, RayconteurError, SessionError
 from agent_core.messages import SessionId
 from agent_core.ports import Record
 from agent_core.session import Ports, Shell
@@ -23,6 +23,7 @@ class SessionHost:
         self._capacity = capacity
         self._shells: dict[SessionId, Shell] = {}
         self._opening: dict[SessionId, asyncio.Task[Shell]] = {}
+        self._fenced: dict[SessionId, str] = {}
 
     def find(self, session_id: SessionId) -> Shell | None:
         """The live shell, if the session is active here."""
@@ -32,6 +33,15 @@ class SessionHost:
     def active(self) -> Sequence[SessionId]:
         """The sessions that are live here."""
         return tuple(self._shells)
+
+    def check_owned(self, session_id: SessionId) -> None:
+        """Raise Fenced if another owner has claimed the session from this host, which has not opened it again since.
+
+        Whoever only goes on with a session that was open here asks this first: two owners would take it from each other
+        for ever.
+        """
+        if session_id in self._fenced:
+            raise Fenced(self._fenced[session_id])
 
     async def open(self, session_id: SessionId, opened: Opened | None = None, *, reopen: bool = False) -> Shell:
         """The live shell: as it is, read from the journal, or new as `opened` says.
@@ -66,6 +76,7 @@ class SessionHost:
         if shell.lost is not None:
             raise shell.lost
         self._shells[session_id] = shell
+        self._fenced.pop(session_id, None)
         return shell
 
     def _check(self, session_id: SessionId, opened: Opened | None) -> None:
@@ -80,6 +91,8 @@ class SessionHost:
             self.ports.limit_of(opened.config)
 
     def _forget(self, shell: Shell) -> None:
+        if isinstance(shell.lost, Fenced):
+            self._fenced[shell.id] = shell.lost.message
         if self._shells.get(shell.id) is shell:
             del self._shells[shell.id]
 
