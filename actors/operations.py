@@ -1,7 +1,8 @@
 """What a client may ask of a session, by name: the actor's side of `SessionHandle`.
 
 The rule here: an operation activates the session if it is not active, unless another owner has it by now: only `open`
-takes it back. It returns what pickles fast: JSON of pydantic values, numbers and strings.
+takes it back. It returns what pickles fast: JSON of pydantic values, numbers and strings. Whatever would do harm if it
+were done twice bears an idempotency key.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -95,12 +96,14 @@ async def _ask(context: Context, session_id: SessionId, payload: bytes, when: Wh
     return (await shell.result(turn_id)).model_dump_json().encode()
 
 
-async def _interrupt(context: Context, session_id: SessionId, mode: InterruptMode) -> bool:
-    return await (await _session(context, session_id)).interrupt(mode)
+async def _interrupt(context: Context, session_id: SessionId, mode: InterruptMode, key: str) -> bool:
+    shell = await _live(context, session_id)
+    return (await shell.perform(inputs.Interrupt(mode, key))).turn_id is not None
 
 
-async def _retry(context: Context, session_id: SessionId) -> str:
-    return await (await _session(context, session_id)).retry()
+async def _retry(context: Context, session_id: SessionId, key: str) -> str:
+    shell = await _live(context, session_id)
+    return (await shell.perform(inputs.Retry(key))).turn_id or ""
 
 
 async def _status(context: Context, session_id: SessionId) -> bytes:
@@ -121,8 +124,9 @@ async def _configure(context: Context, session_id: SessionId, changes: bytes) ->
     await (await _session(context, session_id)).configure(Settings.model_validate_json(changes))
 
 
-async def _clear(context: Context, session_id: SessionId) -> None:
-    await (await _session(context, session_id)).clear()
+async def _clear(context: Context, session_id: SessionId, key: str) -> None:
+    shell = await _live(context, session_id)
+    await shell.perform(inputs.Clear(key))
 
 
 async def _compact(context: Context, session_id: SessionId) -> bytes:

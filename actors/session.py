@@ -195,13 +195,13 @@ class SessionActor:
         return shell.status() if shell else None
 
     @ray.method(concurrency_group="control")
-    async def interrupt(self, session_id: str, mode: InterruptMode) -> bool | None:
+    async def interrupt(self, session_id: str, mode: InterruptMode, key: str) -> bool | None:
         """Interrupt the session's open turn: whether there was one; None if the session is not active here."""
         host, loop = self._host, self._loop
         shell = host.find(SessionId(session_id)) if host else None
         if shell is None or loop is None:
             return None
-        done = asyncio.run_coroutine_threadsafe(shell.perform(inputs.Interrupt(mode)), loop)
+        done = asyncio.run_coroutine_threadsafe(shell.perform(inputs.Interrupt(mode, key)), loop)
         return (await asyncio.wrap_future(done)).turn_id is not None
 
     @ray.method(concurrency_group="control")

@@ -113,11 +113,12 @@ class SessionHandle:
                 link.leave(self._id, reader)
 
     async def interrupt(self, mode: InterruptMode = "keep") -> bool:
-        answer: bool | None = await self._control("interrupt", mode)
-        return answer if answer is not None else await self.call("interrupt", mode)
+        key = _new_key()
+        answer: bool | None = await self._control("interrupt", mode, key)
+        return answer if answer is not None else await self.call("interrupt", mode, key)
 
     async def retry(self) -> TurnId:
-        return TurnId(await self.call("retry"))
+        return TurnId(await self.call("retry", _new_key()))
 
     # --- what is known ----------------------------------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ class SessionHandle:
         await self.call("configure", changes.model_dump_json().encode())
 
     async def clear(self) -> None:
-        await self.call("clear")
+        await self.call("clear", _new_key())
 
     async def compact(self) -> CompactResult:
         return CompactResult.model_validate_json(await self.call("compact"))

@@ -75,6 +75,7 @@ class Conversation:
     last_turn: tuple[TurnId, Outcome] | None = None
     turns: dict[TurnId, TurnEnded | None] = field(default_factory=dict[TurnId, "TurnEnded | None"])
     keys: dict[str, TurnId] = field(default_factory=dict[str, TurnId])
+    performed: dict[str, TurnId | None] = field(default_factory=dict[str, "TurnId | None"])
     turn_of_call: dict[str, TurnId] = field(default_factory=dict[str, TurnId])
     usage: TokenUsage = TokenUsage()
     context_used: int = 0
@@ -107,6 +108,7 @@ class Conversation:
                 self.view.show_turn(entry.turn_id, self.messages)
                 self.open = OpenTurn(entry.turn_id)
                 self.turns[entry.turn_id] = None
+                self._perform(entry.key, entry.turn_id)
                 self._recount()
             case Compacted():
                 self.view.lay(entry.overlays, self.messages)
@@ -115,6 +117,7 @@ class Conversation:
             case Cleared():
                 self.view.clear(len(self.messages))
                 self.context_used, self.last_turn = 0, None
+                self._perform(entry.key, None)
             case Configured():
                 self._configure(entry.changes)
             case Opened():
@@ -132,6 +135,10 @@ class Conversation:
     def _turn(self) -> OpenTurn:
         assert self.open is not None, "an entry of a turn came while no turn was open"
         return self.open
+
+    def _perform(self, key: str | None, turn_id: TurnId | None) -> None:
+        if key is not None:
+            self.performed[key] = turn_id
 
     def _accept(self, entry: Accepted, seq: int) -> None:
         self.turns.setdefault(entry.turn_id, None)
@@ -192,6 +199,7 @@ class Conversation:
         self.open = None
         self.last_turn = (entry.turn_id, entry.outcome)
         self.turns[entry.turn_id] = entry
+        self._perform(entry.key, entry.turn_id)
 
     def _configure(self, changes: Settings) -> None:
         self.config = changes.applied(self.config)

@@ -24,6 +24,7 @@ class SessionHost:
         self._shells: dict[SessionId, Shell] = {}
         self._opening: dict[SessionId, asyncio.Task[Shell]] = {}
         self._fenced: dict[SessionId, str] = {}
+        self._dropped: RayconteurError = SessionError("Opening was cancelled. Open the session again.", "cancelled")
 
     def find(self, session_id: SessionId) -> Shell | None:
         """The live shell, if the session is active here."""
@@ -61,9 +62,19 @@ class SessionHost:
                 task = asyncio.get_running_loop().create_task(self._activate(session_id, opened, recover))
                 self._opening[session_id] = task
                 task.add_done_callback(lambda _: self._opening.pop(session_id, None))
-                return await asyncio.shield(task)
+                return await self._opened(task)
             # Somebody else opens it, and may want less (only to read, or nothing new): look again when that is done.
             await asyncio.wait([task])
+            if task.cancelled():
+                raise self._dropped
+
+    async def _opened(self, task: "asyncio.Task[Shell]") -> Shell:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise self._dropped from None
+            raise
 
     async def _activate(self, session_id: SessionId, opened: Opened | None, recover: inputs.Recover) -> Shell:
         journal = self.ports.journal
@@ -72,7 +83,11 @@ class SessionHost:
         first = Record(1, 1, self.ports.clock.now(), opened) if opened is not None else None
         claim = await journal.claim(session_id, self.ports.owner, first)
         shell = Shell(claim, self.ports, self._forget)
-        await shell.perform(recover)
+        try:
+            await shell.perform(recover)
+        except asyncio.CancelledError:
+            shell.drop(self._dropped)
+            raise
         if shell.lost is not None:
             raise shell.lost
         self._shells[session_id] = shell
@@ -103,7 +118,10 @@ class SessionHost:
             del self._shells[session_id]
 
     def drop_all(self, error: RayconteurError) -> None:
-        """Let go of every session as it is: open turns resume when somebody opens them again."""
+        """Let go of every session as it is, those about to be opened too: open turns resume when opened again."""
+        self._dropped = error
+        for task in self._opening.values():
+            task.cancel()
         for shell in tuple(self._shells.values()):
             shell.drop(error)
         self._shells.clear()
