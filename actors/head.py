@@ -16,7 +16,7 @@ from agent_core.ports import Clock
 MISSES = 3
 """So many checks one after the other have to fail: a head that is away for a moment harms nobody."""
 
-_PERIOD = 2.0
+_PERIOD = 1.5
 _PATIENCE = 3.0
 
 

@@ -18,6 +18,7 @@ from actors.router_handle import EXECUTOR_DEADLINE
 from actors.settings import RuntimeSettings, executor_name, router_name, shared_name
 from actors.spawning import options, spawn_executor, spawn_session, started
 from actors.tethers import hold_on, hold_on_again
+from actors.threads import in_thread
 from agent_core.errors import PlacementError
 from agent_core.placement import rendezvous
 from agent_core.tools.definition import ToolResources
@@ -135,7 +136,7 @@ async def spawn_router(shard: int, settings: RuntimeSettings) -> Any:
     chosen = options(router_name(shard), settings, max_concurrency=10_000)
     if shard == 0 and settings.tethered:
         chosen["lifetime"] = "non_detached"
-    router = await asyncio.to_thread(ROUTER.options(**chosen).remote, settings, shard)
+    router = await in_thread(ROUTER.options(**chosen).remote, settings, shard)
     if shard:
         await started(router_name(shard), router, "settings")
     return router
