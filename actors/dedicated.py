@@ -89,21 +89,33 @@ class DedicatedActors:
             return None
         journal = JournalHandle(JOURNAL_NAME, self._settings.namespace)
         info = await journal.session_info(SessionId(session_id))
-        return info.owner if info is not None and info.owner.startswith(DEDICATED) else None
+        return info.owner if info is not None and self._is_mine(info.owner) else None
+
+    def _is_mine(self, name: str) -> bool:
+        """Whether the name is of an actor of this shard's."""
+        number = name.removeprefix(DEDICATED)
+        return number != name and number.isdigit() and int(number) % self._settings.routers == self._shard
 
     async def _give(self, name: str, session_id: str) -> bool:
         """Have the actor belong to the session: whether it does."""
         try:
-            actor = await find_actor(name, self._settings.namespace)
-            tenant: str = await ask(actor, "assign", session_id)
+            tenant = await self._answer(name, "assign", session_id)
         except PlacementError:
             return False
-        except Gone:
+        except TimeoutError:
             # It starts again, and then belongs to the session that asks for it first.
             return session_id in self._names
-        if tenant != session_id:
+        if tenant is not None and tenant != session_id:
             self._names[tenant] = name
         return tenant == session_id
+
+    async def _answer(self, name: str, method: str, *arguments: str) -> str | None:
+        """What the actor answers, once it has started again if it is about to. Raises PlacementError, TimeoutError."""
+        async with asyncio.timeout(_ANSWER):
+            while True:
+                with suppress(Gone):
+                    return await ask(await find_actor(name, self._settings.namespace), method, *arguments)
+                await asyncio.sleep(_PAUSE)
 
     async def _next(self) -> str:
         """An actor that belongs to nobody yet. Raises PlacementError if there may be no more."""
@@ -132,31 +144,25 @@ class DedicatedActors:
 
     async def _find_again(self) -> None:
         """Learn once from the actors that are there whose they are."""
-        if self._finding is None:
+        failed = self._finding is not None and self._finding.done() and self._finding.exception() is not None
+        if self._finding is None or failed:
             self._finding = asyncio.get_running_loop().create_task(self._survey())
         await asyncio.shield(self._finding)
 
     async def _survey(self) -> None:
-        named = [name for name in await names_in(self._settings.namespace) if name.startswith(DEDICATED)]
-        numbers = {name: int(name.removeprefix(DEDICATED)) for name in named}
-        mine = [name for name, number in numbers.items() if number % self._settings.routers == self._shard]
+        mine = [name for name in await names_in(self._settings.namespace) if self._is_mine(name)]
         for name, tenant in zip(mine, await asyncio.gather(*map(self._tenant, mine)), strict=True):
             if tenant is None:
                 self._vacant.append(name)
             else:
                 self._names[tenant] = name
-        self._found_some = bool(named)
-        start = max(numbers.values(), default=-1) + 1
-        self._numbers = itertools.count(start + (self._shard - start) % self._settings.routers, self._settings.routers)
+        self._found_some = bool(mine)
+        numbers = (int(name.removeprefix(DEDICATED)) for name in mine)
+        step = self._settings.routers
+        self._numbers = itertools.count(max(numbers, default=self._shard - step) + step, step)
 
     async def _tenant(self, name: str) -> str | None:
         """Whose the actor is. One that is silent is taken for nobody's: it is asked again when it is given away."""
         with suppress(PlacementError, TimeoutError):
-            async with asyncio.timeout(_ANSWER):
-                actor = await find_actor(name, self._settings.namespace)
-                while True:
-                    try:
-                        return await ask(actor, "tenant")
-                    except Gone:
-                        await asyncio.sleep(_PAUSE)
+            return await self._answer(name, "tenant")
         return None

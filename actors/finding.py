@@ -3,7 +3,6 @@
 The rule here: a name is asked for each time; what it stands for may have been started again since.
 """
 
-import asyncio
 import importlib
 from contextlib import suppress
 from typing import Any, cast
@@ -11,6 +10,7 @@ from typing import Any, cast
 import ray
 from ray.util import list_named_actors
 
+from actors.threads import in_thread
 from agent_core.errors import PlacementError
 
 NOT_FOUND = "not_found"
@@ -20,7 +20,7 @@ async def find_actor(name: str, namespace: str) -> Any:
     """The actor of that name. Raises PlacementError of kind NOT_FOUND if there is none."""
     try:
         # Asks the cluster and blocks meanwhile.
-        return await asyncio.to_thread(ray.get_actor, name, namespace)
+        return await in_thread(ray.get_actor, name, namespace)
     except ValueError:
         raise PlacementError(f"No actor '{name}' is there. Was the runtime stopped?", NOT_FOUND) from None
 
@@ -29,13 +29,13 @@ async def end_actor(name: str, namespace: str) -> None:
     """End the actor of that name for good, if there is one."""
     with suppress(PlacementError):
         actor = await find_actor(name, namespace)
-        await asyncio.to_thread(ray.kill, actor, no_restart=True)
+        await in_thread(ray.kill, actor, no_restart=True)
 
 
 async def names_in(namespace: str) -> list[str]:
     """The names of all actors in a namespace."""
     # Ray types this for one namespace alone.
-    named = cast("list[dict[str, str]]", await asyncio.to_thread(list_named_actors, all_namespaces=True))
+    named = cast("list[dict[str, str]]", await in_thread(list_named_actors, all_namespaces=True))
     return [item["name"] for item in named if item["namespace"] == namespace]
 
 

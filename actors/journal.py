@@ -17,7 +17,8 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from actors.settings import RuntimeSettings
-from actors.tethers import hold_on
+from actors.tethers import hold_on, hold_on_again
+from actors.threads import in_thread
 from agent_core.errors import JournalError
 from agent_core.journals.batching import Batcher, Limits
 from agent_core.journals.client import JournalClient
@@ -65,6 +66,7 @@ class JournalActor:
         self._journal = SqliteJournal(path, options)
         self._tether = tether
         self._held: asyncio.Task[None] | None = None
+        hold_on_again(tether, "open")
 
     def __repr__(self) -> str:
         return f"Journal({self._journal.path})"
@@ -235,7 +237,7 @@ class JournalHandle(JournalClient):
         """The actor by its name. Raises LookupError while there is none."""
         try:
             # Asks the cluster and blocks meanwhile.
-            self._actor = await asyncio.to_thread(ray.get_actor, self.name, self.namespace)
+            self._actor = await in_thread(ray.get_actor, self.name, self.namespace)
         except ValueError:
             raise LookupError(f"no actor is named '{self.name}' in namespace '{self.namespace}'") from None
         return self._actor

@@ -7,7 +7,7 @@ it, everybody who waits hears `LinkLost` and decides what to do; nothing is sent
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,8 @@ from ray.exceptions import RayError
 from actors.calls import Gone, ask, tell
 from actors.envelopes import ANSWER, END, FAILURE, MOVED, REFUSAL, Frame, Request, event_of
 from actors.finding import find_actor
+from actors.head import Head
+from actors.settings import RuntimeSettings
 from agent_core.cursor import Event
 from agent_core.errors import RayconteurError
 
@@ -76,8 +78,8 @@ class RemoteReader:
 class Link:
     """The way to one session actor, of which `client` is a name that no other link has. Made by `Links.to`."""
 
-    def __init__(self, name: str, namespace: str, client: str, lease: float) -> None:
-        self.name, self._namespace, self._client, self._lease = name, namespace, client, lease
+    def __init__(self, name: str, settings: RuntimeSettings, client: str, head: Head) -> None:
+        self.name, self._settings, self._client, self._head = name, settings, client, head
         self.actor: Any = None
         self._numbers = 0
         self._envelopes = 0
@@ -90,7 +92,7 @@ class Link:
 
     async def connect(self) -> None:
         """Open the stream. Raises PlacementError if there is no such actor, LinkLost if it is not alive."""
-        self.actor = await find_actor(self.name, self._namespace)
+        self.actor = await find_actor(self.name, self._settings.namespace)
         try:
             job = ray.get_runtime_context().get_job_id()
             stream = tell(self.actor, "frames", self._client, job, task=f"stream to {self._client}")
@@ -115,6 +117,11 @@ class Link:
         finally:
             self._answers.pop(number, None)
 
+    async def control(self, method: str, *arguments: Any) -> Any:
+        """Have the actor's control thread answer. Raises as `ask` does, and PlacementError if the head is lost."""
+        async with self._head.awaited():
+            return await ask(self.actor, method, *arguments)
+
     def read(self, session_id: str, operation: str, *arguments: Any) -> tuple[RemoteReader, asyncio.Future[Any]]:
         """Have an operation performed that makes a reader; its answer says that it took effect."""
         number, answer = self._request(session_id, operation, arguments)
@@ -138,7 +145,7 @@ class Link:
         self._numbers += 1
         answer: asyncio.Future[Any] = loop.create_future()
         if self.lost:
-            _give_up(answer)
+            _give_up(answer, LinkLost())
             return self._numbers, answer
         self._answers[self._numbers] = answer
         if not self._outgoing:
@@ -194,7 +201,7 @@ class Link:
         """Keep the lease, and see whether the actor got everything that was sent before the last time."""
         sent = 0
         while not self.lost:
-            await asyncio.sleep(self._lease / 3)
+            await asyncio.sleep(self._settings.lease / 3)
             known = False
             before, sent = sent, self._envelopes
             with suppress(Gone):
@@ -205,24 +212,28 @@ class Link:
     def _lose(self) -> None:
         if self.lost:
             return
-        self.lost = True
         with suppress(Gone):
             # If it is alive it has to know that this stream is read no more.
             tell(self.actor, "let_go", self._client)
+        self.fail(LinkLost)
+
+    def fail(self, reason: Callable[[], LinkLost | RayconteurError]) -> None:
+        """Whoever waits hears this: there will be nothing more."""
+        self.lost = True
         for task in self._tasks:
             if task is not asyncio.current_task():
                 task.cancel()
         answers, self._answers = self._answers, {}
         for answer in answers.values():
             if not answer.done():
-                _give_up(answer)
+                _give_up(answer, reason())
         readers, self._readers = self._readers, {}
         for reader in readers.values():
-            reader.stop(LinkLost())
+            reader.stop(reason())
 
 
-def _give_up(answer: asyncio.Future[Any]) -> None:
-    answer.set_exception(LinkLost())
+def _give_up(answer: asyncio.Future[Any], reason: Exception) -> None:
+    answer.set_exception(reason)
     # Nobody may be waiting any more; that is no fault of theirs.
     answer.exception()
 

@@ -14,7 +14,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.util import get_node_ip_address
 
 from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
-from actors.tethers import hold_on
+from actors.tethers import hold_on, hold_on_again
 from agent_core.errors import PlacementError, RayconteurError
 from agent_core.local_model import MODEL_NAME, LocalModelOptions, LocalModelServer
 
@@ -41,17 +41,22 @@ class LocalModelActor:
         self._held: asyncio.Task[None] | None = None
         self._server: LocalModelServer | None = None
         self._starting = asyncio.Lock()
+        hold_on_again(tether, "tie")
 
     def __repr__(self) -> str:
         return f"LocalModel({MODEL_NAME})"
+
+    async def tie(self) -> None:
+        """End with the runtime from now on, if this actor has a tether."""
+        if self._tether is not None and self._held is None:
+            self._held = asyncio.create_task(hold_on(self._tether))
 
     async def base_url(self) -> str:
         """The base URL for either SDK, once the server answers there.
 
         Raises ConfigError if the model is not installed on this node, PlacementError if it does not start.
         """
-        if self._tether is not None and self._held is None:
-            self._held = asyncio.create_task(hold_on(self._tether))
+        await self.tie()
         async with self._starting:
             if self._server is None:
                 server = LocalModelServer(self._options)

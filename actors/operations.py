@@ -1,7 +1,8 @@
 """What a client may ask of a session, by name: the actor's side of `SessionHandle`.
 
-The rule here: an operation activates the session if it is not active, and returns what pickles fast: JSON of pydantic
-values, numbers and strings.
+The rule here: an operation activates the session if it is not active, unless another owner has it by now: only `open`
+takes it back. It returns what pickles fast: JSON of pydantic values, numbers and strings. Whatever would do harm if it
+were done twice bears an idempotency key.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -20,6 +21,7 @@ from agent_core.messages import Message, SessionId, TurnId
 from agent_core.opening import settings_between
 from agent_core.payloads import InterruptMode, ToLLMPayload, When
 from agent_core.providers.preloading import preload
+from agent_core.session import Shell
 from agent_core.tools.definition import ToolDefinition
 
 PAYLOAD_IN: TypeAdapter[ToLLMPayload] = TypeAdapter(ToLLMPayload)
@@ -51,12 +53,12 @@ async def _open(context: Context, session_id: SessionId, opened: bytes | None, g
 
 
 async def _submit(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
-    shell = await context.host.open(session_id)
+    shell = await _live(context, session_id)
     return await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key))
 
 
 async def _send(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
-    shell = await context.host.open(session_id)
+    shell = await _live(context, session_id)
     given = inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key)
     begin = Cursor() if shell.is_repeat(given) else shell.stream.cursor
     turn_id = await shell.accept(given)
@@ -71,7 +73,7 @@ async def _send(context: Context, session_id: SessionId, payload: bytes, when: W
 
 
 async def _follow(context: Context, session_id: SessionId, after: Cursor | None, turn_id: TurnId | None) -> Cursor:
-    shell = await context.host.open(session_id)
+    shell = await _live(context, session_id)
     cursor = shell.stream.cursor
     reader = Reader(context.channel, context.number, shell, turn_id)
     if after is None:
@@ -89,21 +91,23 @@ async def _leave(context: Context, session_id: SessionId, number: int) -> None:
 
 
 async def _ask(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> bytes:
-    shell = await context.host.open(session_id)
+    shell = await _live(context, session_id)
     turn_id = await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key))
     return (await shell.result(turn_id)).model_dump_json().encode()
 
 
-async def _interrupt(context: Context, session_id: SessionId, mode: InterruptMode) -> bool:
-    return await (await _session(context, session_id)).interrupt(mode)
+async def _interrupt(context: Context, session_id: SessionId, mode: InterruptMode, key: str) -> bool:
+    shell = await _live(context, session_id)
+    return (await shell.perform(inputs.Interrupt(mode, key))).turn_id is not None
 
 
-async def _retry(context: Context, session_id: SessionId) -> str:
-    return await (await _session(context, session_id)).retry()
+async def _retry(context: Context, session_id: SessionId, key: str) -> str:
+    shell = await _live(context, session_id)
+    return (await shell.perform(inputs.Retry(key))).turn_id or ""
 
 
 async def _status(context: Context, session_id: SessionId) -> bytes:
-    return (await context.host.open(session_id)).status().model_dump_json().encode()
+    return (await _live(context, session_id)).status().model_dump_json().encode()
 
 
 async def _history(context: Context, session_id: SessionId, full: bool) -> bytes:  # noqa: FBT001 - from the wire
@@ -112,7 +116,7 @@ async def _history(context: Context, session_id: SessionId, full: bool) -> bytes
 
 
 async def _settings(context: Context, session_id: SessionId) -> CONFIG_AND_TOOLS:
-    conversation = (await context.host.open(session_id)).conversation
+    conversation = (await _live(context, session_id)).conversation
     return conversation.config.model_dump_json().encode(), TOOLS.dump_json(tuple(conversation.tools.values()))
 
 
@@ -120,20 +124,30 @@ async def _configure(context: Context, session_id: SessionId, changes: bytes) ->
     await (await _session(context, session_id)).configure(Settings.model_validate_json(changes))
 
 
-async def _clear(context: Context, session_id: SessionId) -> None:
-    await (await _session(context, session_id)).clear()
+async def _clear(context: Context, session_id: SessionId, key: str) -> None:
+    shell = await _live(context, session_id)
+    await shell.perform(inputs.Clear(key))
 
 
-async def _compact(context: Context, session_id: SessionId) -> bytes:
-    return (await (await _session(context, session_id)).compact()).model_dump_json().encode()
+async def _compact(context: Context, session_id: SessionId, focus: str) -> bytes:
+    return (await (await _live(context, session_id)).compact(focus)).model_dump_json().encode()
+
+
+async def _pin(context: Context, session_id: SessionId, message_id: str, kept: bool) -> None:  # noqa: FBT001 - as above
+    await (await _live(context, session_id)).perform(inputs.Pin(message_id, kept))
 
 
 async def _shutdown(context: Context, session_id: SessionId, graceful: bool) -> None:  # noqa: FBT001 - from the wire
     await (await _session(context, session_id)).shutdown(graceful=graceful)
 
 
+async def _live(context: Context, session_id: SessionId) -> Shell:
+    context.host.check_owned(session_id)
+    return await context.host.open(session_id)
+
+
 async def _session(context: Context, session_id: SessionId) -> LocalSession:
-    return LocalSession(await context.host.open(session_id), context.host)
+    return LocalSession(await _live(context, session_id), context.host)
 
 
 OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
@@ -151,5 +165,6 @@ OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
     "configure": _configure,
     "clear": _clear,
     "compact": _compact,
+    "pin": _pin,
     "shutdown": _shutdown,
 }

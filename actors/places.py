@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 from actors.finding import NOT_FOUND
+from actors.head import Head
 from actors.link import Link, LinkLost
 from actors.router_handle import RouterHandle
 from actors.settings import RuntimeSettings
@@ -24,8 +25,9 @@ _PAUSE = 0.1
 class Links:
     """The links of this process, one to each session actor that it speaks to."""
 
-    def __init__(self, settings: RuntimeSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: RuntimeSettings, head: Head) -> None:
+        self._settings, self.head = settings, head
+        head.on_lost.append(self._lose)
         self._client = f"client-{secrets.token_hex(4)}"
         self._numbers = itertools.count(1)
         self._links: dict[str, Link] = {}
@@ -52,7 +54,7 @@ class Links:
         while True:
             # A link that was lost may still have requests on their way: its successor has another name.
             client = f"{self._client}/{next(self._numbers)}"
-            link = Link(name, self._settings.namespace, client, self._settings.lease)
+            link = Link(name, self._settings, client, self.head)
             self._check_open()
             try:
                 await link.connect()
@@ -71,8 +73,13 @@ class Links:
 
     def _check_open(self) -> None:
         # Ray would start a cluster for a call that comes too late.
+        self.head.check()
         if self._closed:
             raise SessionError("The runtime was closed. Open another to go on.", "closed")
+
+    def _lose(self) -> None:
+        for link in self._links.values():
+            link.fail(self.head.error)
 
     async def close(self) -> None:
         """Let go of every actor."""
@@ -126,15 +133,17 @@ class DedicatedPlace:
     async def release(self, session_id: SessionId) -> None:
         """The session was shut down: its actor is not needed any more."""
         self.forget(session_id)
-        await self._router.release(session_id)
+        async with self._links.head.awaited():
+            await self._router.release(session_id)
 
 
 async def _reached(links: Links, ask: Callable[[], Awaitable[str]], known: str | None) -> Link:
     """The link to the actor of the name that is known, or else of the one that the router says."""
-    if known is not None:
-        try:
-            return await links.to(known)
-        except PlacementError as error:
-            if error.kind != NOT_FOUND:
-                raise
-    return await links.to(await ask())
+    async with links.head.awaited():
+        if known is not None:
+            try:
+                return await links.to(known)
+            except PlacementError as error:
+                if error.kind != NOT_FOUND:
+                    raise
+        return await links.to(await ask())

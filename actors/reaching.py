@@ -21,6 +21,14 @@ _TIMEOUT = 5.0
 _METHOD = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 # How gRPC tells what speaks it not at all, or knows no such method, or never answers.
 _NO_HEAD = {"UNAVAILABLE", "UNIMPLEMENTED", "DEADLINE_EXCEEDED"}
+_NO_ANSWER = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+# By itself gRPC tries to connect again less and less often, up to every two minutes.
+_CHANNEL = [
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
 
 
 async def resolve(address: str | None) -> str:
@@ -103,6 +111,24 @@ async def _check_head(address: str, otherwise: str) -> None:
                 f" printed (usually host:6379; 8265 is its dashboard, 10001 its client server), or {otherwise}.",
                 "unreachable",
             ) from None
+
+
+def channel_to(address: str) -> Any:
+    """A channel to the head at `address`, to be kept: an async context manager."""
+    grpc_utils: Any = importlib.import_module("ray._private.grpc_utils")
+    return grpc_utils.init_grpc_channel(address, options=_CHANNEL, asynchronous=True)
+
+
+async def is_alive(channel: Any, patience: float) -> bool:
+    """Whether the head answers within so many seconds, whatever it says."""
+    grpc: Any = importlib.import_module("grpc")
+    try:
+        await channel.unary_unary(_METHOD)(b"", timeout=patience)
+    except grpc.aio.AioRpcError as error:
+        return error.code().name not in _NO_ANSWER
+    except AuthenticationError:
+        pass
+    return True
 
 
 async def _check_connection(address: str, otherwise: str) -> None:

@@ -18,7 +18,8 @@ from actors.finding import end_actor, names_in
 from actors.router_handle import EXECUTOR_DEADLINE
 from actors.settings import RuntimeSettings, executor_name, router_name, shared_name
 from actors.spawning import options, spawn_executor, spawn_session, started
-from actors.tethers import hold_on
+from actors.tethers import hold_on, hold_on_again
+from actors.threads import in_thread
 from agent_core.errors import PlacementError
 from agent_core.placement import rendezvous
 from agent_core.ports import CompactionPriority, CompactionReport
@@ -34,6 +35,7 @@ class RouterActor:
         self._compactors = CompactorPool(settings, shard)
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._held: asyncio.Task[None] | None = None
+        hold_on_again(settings, "settings")
 
     def __repr__(self) -> str:
         return f"Router[{self._shard}]"
@@ -154,7 +156,7 @@ async def spawn_router(shard: int, settings: RuntimeSettings) -> Any:
     chosen = options(router_name(shard), settings, max_concurrency=10_000)
     if shard == 0 and settings.tethered:
         chosen["lifetime"] = "non_detached"
-    router = await asyncio.to_thread(ROUTER.options(**chosen).remote, settings, shard)
+    router = await in_thread(ROUTER.options(**chosen).remote, settings, shard)
     if shard:
         await started(router_name(shard), router, "settings")
     return router

@@ -7,34 +7,31 @@ ends with it, however it ends, unless it is detached.
 import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self, Unpack
 
 import platformdirs
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors import journal as journal_actor
-from actors.calls import Gone, ask, tell
-from actors.cluster import ClusterInfo, connect, disconnect
+from actors.cluster import ClusterInfo, connect
 from actors.finding import end_actor, find_actor, process_id
+from actors.head import Head
 from actors.journal import JournalHandle
 from actors.places import DedicatedPlace, Links, SharedPlace
-from actors.router import spawn_router
 from actors.router_handle import RouterHandle
 from actors.session_handle import SessionHandle
 from actors.settings import JOURNAL_NAME, Options, RuntimeSettings, checked, router_name
+from actors.starting import cancel, leave, start_journal, start_routers, try_journal
+from actors.threads import in_thread
 from agent_core.entries import Opened
-from agent_core.errors import ConfigError, PlacementError, RayconteurError, SessionError
+from agent_core.errors import ConfigError, SessionError
 from agent_core.journals.blobs import JournalBlobs
-from agent_core.journals.sqlite_file import FileOptions
 from agent_core.messages import SessionId
 from agent_core.opening import AnyTool, check_session_id, new_session_id, opening
 
 JOURNAL_FILE = "journal.db"
 _ACTOR_BYTES = 120_000_000
-_STOP_DEADLINE = 10.0
 
 
 class Runtime:
@@ -67,6 +64,8 @@ class Runtime:
         if detached and name is None:
             raise ConfigError("detached: give the runtime a name, by which it is found again.")
         self._address, self._name, self._detached = address, name or secrets.token_hex(4), detached
+        # One that is met by its name may have its journal elsewhere.
+        self._alone = name is None
         self._data_dir = Path(data_dir) if data_dir else platformdirs.user_data_path("rayconteur")
         self._dashboard = dashboard
         self._options = checked(options)
@@ -76,11 +75,18 @@ class Runtime:
     async def __aenter__(self) -> Self:
         """Raises PlacementError if there is no cluster, JournalError if the journal cannot be kept in `data_dir`."""
         async with AsyncExitStack() as stack:
+            if self._alone:
+                # Ray takes seconds to start, and what is wrong with the file is known at once.
+                await asyncio.to_thread(try_journal, self._journal_path)
             cluster = await connect(self._address, self._namespace, dashboard=self._dashboard)
-            stack.callback(disconnect, cluster)
-            settings = await _start_routers(self._settings(cluster), stack)
-            await _start_journal(settings)
-            links = Links(settings)
+            head = Head(cluster.address, str(self._journal_path))
+            stack.push_async_callback(leave, cluster, head)
+            stack.push_async_callback(cancel, asyncio.get_running_loop().create_task(head.watch()))
+            async with head.awaited():
+                settings = await start_routers(self._settings(cluster), head, stack)
+                await start_journal(settings)
+            head.journal = settings.journal_path
+            links = Links(settings, head)
             stack.push_async_callback(links.close)
             self._open = _Open(cluster, settings, links)
             self._stack = stack.pop_all()
@@ -113,6 +119,10 @@ class Runtime:
         return self._opened().settings
 
     @property
+    def _journal_path(self) -> Path:
+        return self._data_dir.expanduser().absolute() / JOURNAL_FILE
+
+    @property
     def _namespace(self) -> str:
         return f"rayconteur/{self._name}"
 
@@ -137,7 +147,8 @@ class Runtime:
         session_id = new_session_id() if id is None else check_session_id(id)
         opened: Opened | None = None
         if "model" in fields:
-            opened = await opening(tools, labels or {}, JournalBlobs(state.journal), fields)
+            async with state.head.awaited():
+                opened = await opening(tools, labels or {}, JournalBlobs(state.journal), fields)
         elif fields or tools:
             raise ConfigError("model: give it along with the other settings, as provider/name.")
         shared = state.settings.shared if sessions_per_actor is None else sessions_per_actor > 1
@@ -147,21 +158,26 @@ class Runtime:
 
     async def exists(self, id: str) -> bool:
         """Whether there is such a session."""
-        return await self._opened().journal.exists(SessionId(id))
+        state = self._opened()
+        async with state.head.awaited():
+            return await state.journal.exists(SessionId(id))
 
     async def process_of(self, actor: str) -> int:
         """The process id of the actor of that name (as in `SessionStatus.actor`), on its own node.
 
         Raises PlacementError if there is none.
         """
-        found = await find_actor(actor, self._opened().settings.namespace)
-        return await asyncio.to_thread(process_id, found)
+        state = self._opened()
+        async with state.head.awaited():
+            found = await find_actor(actor, state.settings.namespace)
+            return await in_thread(process_id, found)
 
     async def stop(self) -> None:
         """End every actor of the runtime, a detached one too. Sessions stay in the journal."""
         state = self._opened()
-        await state.router.stop()
-        await end_actor(router_name(0), state.settings.namespace)
+        async with state.head.awaited():
+            await state.router.stop()
+            await end_actor(router_name(0), state.settings.namespace)
 
     def _opened(self) -> "_Open":
         if self._open is None:
@@ -176,7 +192,7 @@ class Runtime:
                 "session_actors": max(1, int(resources.get("CPU", 1)) // 2),
                 "compactors": max(1, int(resources.get("CPU", 1)) // 4),
                 "namespace": self._namespace,
-                "journal_path": str(self._data_dir.expanduser().absolute() / JOURNAL_FILE),
+                "journal_path": str(self._journal_path),
                 "founder": secrets.token_hex(8),
                 "tethered": not self._detached,
                 "node_id": cluster.node_id,
@@ -189,52 +205,8 @@ class _Open:
     """What an open runtime holds."""
 
     def __init__(self, cluster: ClusterInfo, settings: RuntimeSettings, links: Links) -> None:
-        self.cluster, self.settings = cluster, settings
+        self.cluster, self.settings, self.head = cluster, settings, links.head
         self.journal = JournalHandle(JOURNAL_NAME, settings.namespace)
         self.router = RouterHandle(settings)
         self.shared = SharedPlace(links, self.router)
         self.dedicated = DedicatedPlace(links, self.router)
-
-
-async def _start_routers(settings: RuntimeSettings, stack: AsyncExitStack) -> RuntimeSettings:
-    """Start the router, or meet the one of this name: the settings that the runtime goes by.
-
-    What was started here ends with `stack`, unless it is detached.
-    """
-    first = await spawn_router(0, settings)
-    try:
-        known: RuntimeSettings = await ask(first, "settings")
-    except Gone as error:
-        raise PlacementError(
-            f"The router did not start ({error}). Look at the cluster (`ray status`) and the logs of Ray.", "no_start"
-        ) from None
-    if known.founder != settings.founder:
-        return known
-    # The first shard is no detached actor: it ends with this program, and all the others when it is gone.
-    if settings.tethered:
-        stack.push_async_callback(_end, first)
-    for shard in range(1, settings.routers):
-        await spawn_router(shard, settings)
-    if not settings.shared:
-        tell(first, "prepare")
-    return settings
-
-
-async def _start_journal(settings: RuntimeSettings) -> None:
-    handle = journal_actor.spawn(
-        JOURNAL_NAME,
-        settings.namespace,
-        settings.journal_path,
-        FileOptions(durability=settings.durability),
-        tether=settings if settings.tethered else None,
-        lifetime="detached",
-        scheduling_strategy=NodeAffinitySchedulingStrategy(settings.node_id or "", soft=False),
-    )
-    await handle.open()
-
-
-async def _end(first: Any) -> None:
-    """End what this program started. The shard is held until then: Ray ends it with its last handle."""
-    with suppress(Gone, RayconteurError, TimeoutError):
-        await asyncio.wait_for(ask(first, "stop"), _STOP_DEADLINE)
-    await asyncio.to_thread(ray.kill, first, no_restart=True)

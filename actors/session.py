@@ -19,7 +19,7 @@ from actors.finding import dead_jobs
 from actors.journal import JournalHandle
 from actors.operations import OPERATIONS, Context
 from actors.settings import JOURNAL_NAME, LOCAL_MODEL_NAME, RuntimeSettings
-from actors.tethers import hold_on
+from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
 from agent_core import inputs
 from agent_core.clock import SystemClock
@@ -58,6 +58,7 @@ class SessionActor:
         self._local_model: LocalModelHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        hold_on_again(settings, "start")
 
     def __repr__(self) -> str:
         return f"Session[{self._name}]"
@@ -204,13 +205,13 @@ class SessionActor:
         return shell.status() if shell else None
 
     @ray.method(concurrency_group="control")
-    async def interrupt(self, session_id: str, mode: InterruptMode) -> bool | None:
+    async def interrupt(self, session_id: str, mode: InterruptMode, key: str) -> bool | None:
         """Interrupt the session's open turn: whether there was one; None if the session is not active here."""
         host, loop = self._host, self._loop
         shell = host.find(SessionId(session_id)) if host else None
         if shell is None or loop is None:
             return None
-        done = asyncio.run_coroutine_threadsafe(shell.perform(inputs.Interrupt(mode)), loop)
+        done = asyncio.run_coroutine_threadsafe(shell.perform(inputs.Interrupt(mode, key)), loop)
         return (await asyncio.wrap_future(done)).turn_id is not None
 
     @ray.method(concurrency_group="control")

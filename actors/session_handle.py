@@ -9,7 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
-from actors.calls import Gone, ask
+from actors.calls import Gone
 from actors.link import Link, LinkLost, Moved
 from actors.operations import MESSAGES, PAYLOAD_IN, TOOLS
 from agent_core.config import SessionConfig
@@ -18,7 +18,7 @@ from agent_core.entries import FromLLMPayload, Settings, TurnEnded
 from agent_core.errors import PlacementError, RayconteurError, SessionClosed
 from agent_core.messages import Message, SessionId, TurnId
 from agent_core.payloads import InterruptMode, When
-from agent_core.session_protocol import Input
+from agent_core.session_protocol import Input, id_of
 from agent_core.status import CompactResult, SessionStatus
 from agent_core.submission import TurnResult, answer_of, payload_of
 from agent_core.tools.definition import ToolDefinition
@@ -113,11 +113,12 @@ class SessionHandle:
                 link.leave(self._id, reader)
 
     async def interrupt(self, mode: InterruptMode = "keep") -> bool:
-        answer: bool | None = await self._control("interrupt", mode)
-        return answer if answer is not None else await self.call("interrupt", mode)
+        key = _new_key()
+        answer: bool | None = await self._control("interrupt", mode, key)
+        return answer if answer is not None else await self.call("interrupt", mode, key)
 
     async def retry(self) -> TurnId:
-        return TurnId(await self.call("retry"))
+        return TurnId(await self.call("retry", _new_key()))
 
     # --- what is known ----------------------------------------------------------------------------------------------
 
@@ -166,10 +167,16 @@ class SessionHandle:
         await self.call("configure", changes.model_dump_json().encode())
 
     async def clear(self) -> None:
-        await self.call("clear")
+        await self.call("clear", _new_key())
 
-    async def compact(self) -> CompactResult:
-        return CompactResult.model_validate_json(await self.call("compact"))
+    async def compact(self, *, focus: str = "") -> CompactResult:
+        return CompactResult.model_validate_json(await self.call("compact", focus, deadline=None))
+
+    async def pin(self, message: str | Message) -> None:
+        await self.call("pin", id_of(message), True)  # noqa: FBT003 - to the wire
+
+    async def unpin(self, message: str | Message) -> None:
+        await self.call("pin", id_of(message), False)  # noqa: FBT003 - to the wire
 
     async def shutdown(self, *, graceful: bool = True) -> None:
         self._shutdown = True
@@ -198,7 +205,7 @@ class SessionHandle:
         """Have the actor's control thread answer, which is never busy. None if it cannot."""
         link = await self._link()
         try:
-            return await ask(link.actor, method, self._id, *arguments)
+            return await link.control(method, self._id, *arguments)
         except (Gone, RayconteurError):
             return None
 

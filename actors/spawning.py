@@ -7,6 +7,8 @@ ends it is its tether (`tethers.py`) or `stop`, never the death of the one who m
 import asyncio
 from typing import Any
 
+from ray.exceptions import RuntimeEnvSetupError
+
 from actors.calls import Gone, ask
 from actors.journal import JournalHandle
 from actors.settings import JOURNAL_NAME, RuntimeSettings
@@ -14,6 +16,10 @@ from agent_core.errors import PlacementError
 from agent_core.journals.blobs import JournalBlobs
 from agent_core.tools import ExecutorOptions
 from agent_core.tools.definition import ToolResources
+
+ROLE_LABEL = "rayconteur-role"
+"""The label of a node that says what it is for: `sessions` or `tools`. See `cluster.yaml`."""
+_LONGEST_REASON = 500
 
 
 def options(name: str, settings: RuntimeSettings, **more: Any) -> dict[str, Any]:
@@ -29,11 +35,16 @@ def options(name: str, settings: RuntimeSettings, **more: Any) -> dict[str, Any]
     }
 
 
+def preferring(role: str) -> dict[str, Any]:
+    """The options of an actor that is to be on a node with this role, or on any other if there is none to be had."""
+    return {"label_selector": {ROLE_LABEL: role}, "fallback_strategy": [{"label_selector": {}}]}
+
+
 async def spawn_session(name: str, settings: RuntimeSettings, capacity: int) -> None:
     """Make a session actor and wait until it answers. Raises PlacementError if it does not start."""
     from actors.session import SESSION
 
-    chosen = SESSION.options(**options(name, settings, max_concurrency=10_000))
+    chosen = SESSION.options(**options(name, settings, max_concurrency=10_000, **preferring("sessions")))
     await started(name, await asyncio.to_thread(chosen.remote, name, settings, capacity), "start")
 
 
@@ -52,11 +63,15 @@ async def spawn_executor(name: str, settings: RuntimeSettings, resources: ToolRe
         "runtime_env": resources.runtime_env or None,
     }
     wanted = {key: value for key, value in needs.items() if value is not None}
-    chosen = EXECUTOR.options(**options(name, settings, max_concurrency=10_000, enable_task_events=False, **wanted))
+    wanted |= {"max_concurrency": 10_000, "enable_task_events": False, **preferring("tools")}
+    chosen = options(name, settings, **wanted)
     blobs = JournalBlobs(JournalHandle(JOURNAL_NAME, settings.namespace))
     slots = ExecutorOptions(slots=settings.executor_slots)
     tether = settings if settings.tethered else None
-    executor = await asyncio.to_thread(chosen.remote, name, slots, blobs, tether=tether)
+    try:
+        executor = await asyncio.to_thread(EXECUTOR.options(**chosen).remote, name, slots, blobs, tether=tether)
+    except (TypeError, ValueError) as error:
+        raise _no_environment(error) from None
     await started(name, executor, "ping")
 
 
@@ -77,6 +92,17 @@ async def started(name: str, actor: Any, method: str) -> Any:
     try:
         return await ask(actor, method)
     except Gone as error:
+        if isinstance(error.__cause__, RuntimeEnvSetupError):
+            raise _no_environment(error.__cause__) from None
         raise PlacementError(
             f"The actor '{name}' did not start ({error}). Its log is in the Ray dashboard.", "no_start"
         ) from None
+
+
+def _no_environment(error: Exception) -> PlacementError:
+    """What Ray says of a runtime environment that it refuses or cannot make: the end of it, which says why."""
+    said = " ".join(str(error).split())
+    shown = said if len(said) <= _LONGEST_REASON else f"...{said[-_LONGEST_REASON:]}"
+    return PlacementError(
+        f"Its runtime environment cannot be made: {shown} Mend runtime_env or pip in @tool(...).", "runtime_env"
+    )

@@ -34,3 +34,13 @@ async def hold_on(settings: RuntimeSettings) -> None:
         await asyncio.sleep(_PAUSE)
     # Ending the process would only have Ray start the actor again.
     ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+
+
+def hold_on_again(settings: RuntimeSettings | None, method: str) -> None:
+    """Have an actor that was started again call its own `method`, which takes hold, as nobody else may ever call it.
+
+    For constructors: the loop that the hold belongs to does not run yet.
+    """
+    context = ray.get_runtime_context()
+    if settings is not None and settings.tethered and context.was_current_actor_reconstructed:
+        getattr(context.current_actor, method).remote()

@@ -14,7 +14,7 @@ from typing import Any
 import ray
 
 from actors.settings import RuntimeSettings
-from actors.tethers import hold_on
+from actors.tethers import hold_on, hold_on_again
 from agent_core.ports import ToolInvocation, ToolReport
 from agent_core.tools.blobs import BlobStore
 from agent_core.tools.executor import ExecutorOptions, LocalToolExecutor
@@ -58,6 +58,7 @@ class ToolExecutorActor:
         self._tether = tether
         self._held: asyncio.Task[None] | None = None
         self._started = False
+        hold_on_again(tether, "ping")
 
     def __repr__(self) -> str:
         return f"ToolExecutor({self._name})"

@@ -203,11 +203,11 @@ class Answering:
 
     # --- ends -------------------------------------------------------------------------------------------------------
 
-    def end(self, outcome: Outcome, error: ErrorInfo | None = None) -> None:
+    def end(self, outcome: Outcome, error: ErrorInfo | None = None, key: str | None = None) -> None:
         """End the turn."""
-        self._recorder.record(TurnEnded(turn_id=self._turn().turn_id, outcome=outcome, error=error))
+        self._recorder.record(TurnEnded(turn_id=self._turn().turn_id, outcome=outcome, error=error, key=key))
 
-    def interrupt(self, mode: InterruptMode) -> None:
+    def interrupt(self, mode: InterruptMode, key: str | None = None) -> None:
         """End the open turn now, keeping what it has or not."""
         turn_id, accumulator = self._turn().turn_id, self._accumulator
         if accumulator is not None:
@@ -215,13 +215,13 @@ class Answering:
             self._accumulator, self.awaiting_permit = None, False
         self._calls.cancel()
         if mode == "discard":
-            self._recorder.record(TurnEnded(turn_id=turn_id, outcome="interrupted", discarded=True))
+            self._recorder.record(TurnEnded(turn_id=turn_id, outcome="interrupted", discarded=True, key=key))
             return
         if accumulator is not None and (kept := accumulator.partial()):
             message = self._message(accumulator, kept, "interrupted")
             self._recorder.record(Complete(turn_id=turn_id, message=message, stop_reason="interrupted"))
         self._calls.abandon()
-        self.end("interrupted")
+        self.end("interrupted", key=key)
 
     def recover(self) -> None:
         """Take up an open turn that another owner left."""

@@ -78,6 +78,7 @@ class Conversation:
     last_turn: tuple[TurnId, Outcome] | None = None
     turns: dict[TurnId, TurnEnded | None] = field(default_factory=dict[TurnId, "TurnEnded | None"])
     keys: dict[str, TurnId] = field(default_factory=dict[str, TurnId])
+    performed: dict[str, TurnId | None] = field(default_factory=dict[str, "TurnId | None"])
     turn_of_call: dict[str, TurnId] = field(default_factory=dict[str, TurnId])
     usage: TokenUsage = TokenUsage()
     context_used: int = 0
@@ -116,6 +117,7 @@ class Conversation:
                 self.view.show_turn(entry.turn_id, self.messages)
                 self.open = OpenTurn(entry.turn_id)
                 self.turns[entry.turn_id] = None
+                self._perform(entry.key, entry.turn_id)
                 self._recount()
             case Compacted():
                 self._compact(entry)
@@ -130,6 +132,7 @@ class Conversation:
             case Cleared():
                 self.view.clear(len(self.messages))
                 self.context_used, self.last_turn, self.failed_compactions = 0, None, 0
+                self._perform(entry.key, None)
             case Configured():
                 self._configure(entry.changes)
             case Opened():
@@ -147,6 +150,10 @@ class Conversation:
     def _turn(self) -> OpenTurn:
         assert self.open is not None, "an entry of a turn came while no turn was open"
         return self.open
+
+    def _perform(self, key: str | None, turn_id: TurnId | None) -> None:
+        if key is not None:
+            self.performed[key] = turn_id
 
     def _accept(self, entry: Accepted, seq: int) -> None:
         self.turns.setdefault(entry.turn_id, None)
@@ -207,6 +214,7 @@ class Conversation:
         self.open = None
         self.last_turn = (entry.turn_id, entry.outcome)
         self.turns[entry.turn_id] = entry
+        self._perform(entry.key, entry.turn_id)
 
     def _compact(self, entry: Compacted) -> None:
         self.view.lay(entry.overlays, self.messages)

@@ -122,20 +122,25 @@ class Error(Frozen):
 
 
 class TurnEnded(Frozen):
-    """The turn is over; always its last event. A `discarded` turn's messages leave the conversation."""
+    """The turn is over; always its last event. A `discarded` turn's messages leave the conversation.
+
+    `key` is the idempotency key of the interrupt that ended it.
+    """
 
     kind: Literal["turn_ended"] = "turn_ended"
     turn_id: TurnId
     outcome: Outcome
     discarded: bool = False
     error: ErrorInfo | None = None
+    key: str | None = None
 
 
 class TurnRetried(Frozen):
-    """A failed turn was opened again."""
+    """A failed turn was opened again. `key` is the caller's idempotency key."""
 
     kind: Literal["turn_retried"] = "turn_retried"
     turn_id: TurnId
+    key: str | None = None
 
 
 class Compacted(Frozen):
@@ -186,9 +191,10 @@ class Unpinned(Frozen):
 
 
 class Cleared(Frozen):
-    """The conversation was emptied; prompt, tools and counts of requests stay."""
+    """The conversation was emptied; prompt, tools and counts of requests stay. `key` is the caller's, for a repeat."""
 
     kind: Literal["cleared"] = "cleared"
+    key: str | None = None
 
 
 class Configured(Frozen):

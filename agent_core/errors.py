@@ -20,6 +20,9 @@ ProviderErrorKind = Literal[
     "cut_short",
 ]
 
+CLUSTER_LOST = "cluster_lost"
+"""The kind of a PlacementError that all sessions of the program meet: the head of its cluster is gone."""
+
 TRANSIENT: frozenset[str] = frozenset({"rate_limit", "overloaded", "server", "timeout", "connection", "cut_short"})
 
 

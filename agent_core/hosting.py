@@ -1,7 +1,7 @@
 """The host: every live session of one process, activated when asked for.
 
 The rule here: one shell a session, however many ask at once. A shell that is lost (another owner claimed its session)
-is forgotten, and the next who asks claims it anew.
+is forgotten, and the next who opens it claims it anew.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from agent_core import inputs
 from agent_core.admission import check_windows
 from agent_core.entries import Opened
-from agent_core.errors import PlacementError, RayconteurError, SessionError
+from agent_core.errors import Fenced, PlacementError, RayconteurError, SessionError
 from agent_core.messages import SessionId
 from agent_core.ports import Record
 from agent_core.session import Ports, Shell
@@ -24,6 +24,8 @@ class SessionHost:
         self._capacity = capacity
         self._shells: dict[SessionId, Shell] = {}
         self._opening: dict[SessionId, asyncio.Task[Shell]] = {}
+        self._fenced: dict[SessionId, str] = {}
+        self._dropped: RayconteurError = SessionError("Opening was cancelled. Open the session again.", "cancelled")
 
     def find(self, session_id: SessionId) -> Shell | None:
         """The live shell, if the session is active here."""
@@ -33,6 +35,15 @@ class SessionHost:
     def active(self) -> Sequence[SessionId]:
         """The sessions that are live here."""
         return tuple(self._shells)
+
+    def check_owned(self, session_id: SessionId) -> None:
+        """Raise Fenced if another owner has claimed the session from this host, which has not opened it again since.
+
+        Whoever only goes on with a session that was open here asks this first: two owners would take it from each other
+        for ever.
+        """
+        if session_id in self._fenced:
+            raise Fenced(self._fenced[session_id])
 
     async def open(self, session_id: SessionId, opened: Opened | None = None, *, reopen: bool = False) -> Shell:
         """The live shell: as it is, read from the journal, or new as `opened` says.
@@ -52,9 +63,19 @@ class SessionHost:
                 task = asyncio.get_running_loop().create_task(self._activate(session_id, opened, recover))
                 self._opening[session_id] = task
                 task.add_done_callback(lambda _: self._opening.pop(session_id, None))
-                return await asyncio.shield(task)
+                return await self._opened(task)
             # Somebody else opens it, and may want less (only to read, or nothing new): look again when that is done.
             await asyncio.wait([task])
+            if task.cancelled():
+                raise self._dropped
+
+    async def _opened(self, task: "asyncio.Task[Shell]") -> Shell:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise self._dropped from None
+            raise
 
     async def _activate(self, session_id: SessionId, opened: Opened | None, recover: inputs.Recover) -> Shell:
         journal = self.ports.journal
@@ -63,10 +84,15 @@ class SessionHost:
         first = Record(1, 1, self.ports.clock.now(), opened) if opened is not None else None
         claim = await journal.claim(session_id, self.ports.owner, first)
         shell = Shell(claim, self.ports, self._forget)
-        await shell.perform(recover)
+        try:
+            await shell.perform(recover)
+        except asyncio.CancelledError:
+            shell.drop(self._dropped)
+            raise
         if shell.lost is not None:
             raise shell.lost
         self._shells[session_id] = shell
+        self._fenced.pop(session_id, None)
         return shell
 
     def _check(self, session_id: SessionId, opened: Opened | None) -> None:
@@ -81,6 +107,8 @@ class SessionHost:
             check_windows(opened.config, self.ports.limit_of)
 
     def _forget(self, shell: Shell) -> None:
+        if isinstance(shell.lost, Fenced):
+            self._fenced[shell.id] = shell.lost.message
         if self._shells.get(shell.id) is shell:
             del self._shells[shell.id]
 
@@ -91,7 +119,10 @@ class SessionHost:
             del self._shells[session_id]
 
     def drop_all(self, error: RayconteurError) -> None:
-        """Let go of every session as it is: open turns resume when somebody opens them again."""
+        """Let go of every session as it is, those about to be opened too: open turns resume when opened again."""
+        self._dropped = error
+        for task in self._opening.values():
+            task.cancel()
         for shell in tuple(self._shells.values()):
             shell.drop(error)
         self._shells.clear()

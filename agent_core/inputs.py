@@ -56,19 +56,24 @@ class FromTool:
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """End the open turn now."""
+    """End the open turn now. The same `key` again ends no other one."""
 
     mode: InterruptMode = "keep"
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Open the failed last turn again."""
+    """Open the failed last turn again. The same `key` again does nothing."""
+
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Empty the conversation."""
+    """Empty the conversation. The same `key` again does nothing."""
+
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

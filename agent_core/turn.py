@@ -108,14 +108,16 @@ class Machine:
                 self._answering.on_failure(given.call, given.error)
             case inputs.Submit():
                 self._submit(given)
+            case inputs.Interrupt() | inputs.Retry() | inputs.Clear() if given.key in self.conversation.performed:
+                self._recorder.do(out.Answer(self.conversation.performed[given.key or ""]))
             case inputs.Interrupt():
-                self._recorder.do(out.Answer(self._interrupt_open(given.mode)))
+                self._recorder.do(out.Answer(self._interrupt_open(given.mode, given.key)))
             case inputs.Recover():
                 self._recover(given)
             case inputs.Retry():
-                self._retry()
+                self._retry(given)
             case inputs.Clear():
-                self._clear()
+                self._clear(given)
             case inputs.Configure():
                 self._configure(given)
             case inputs.Compact():
@@ -181,29 +183,29 @@ class Machine:
             f"Session '{self.conversation.session_id}' is shut down. Open it again to go on.", "closed"
         )
 
-    def _interrupt_open(self, mode: InterruptMode) -> TurnId | None:
+    def _interrupt_open(self, mode: InterruptMode, key: str | None = None) -> TurnId | None:
         """End the open turn; which one it was. The open turn of a closed session waits until it is opened again."""
         turn = self.conversation.open
         if turn is None or self.conversation.closed:
             return None
         self._compacting.stop_waiting()
-        self._answering.interrupt(mode)
+        self._answering.interrupt(mode, key)
         if mode == "discard":
             self._compacting.verify()
         return turn.turn_id
 
-    def _retry(self) -> None:
+    def _retry(self, given: inputs.Retry) -> None:
         self._check_not_stopping()
         self._limit_of(self.conversation.config)
         turn_id = check_retry(self.conversation)
-        self._recorder.record(TurnRetried(turn_id=turn_id))
+        self._recorder.record(TurnRetried(turn_id=turn_id, key=given.key))
         self._recorder.do(out.Answer(turn_id))
 
-    def _clear(self) -> None:
+    def _clear(self, given: inputs.Clear) -> None:
         self._check_not_closed()
         self._compacting.cancel("the conversation was cleared")
         self._interrupt_open("discard")
-        self._recorder.record(Cleared())
+        self._recorder.record(Cleared(key=given.key))
         self._recorder.do(out.Answer())
 
     def _configure(self, given: inputs.Configure) -> None:

@@ -16,6 +16,7 @@ import typer
 
 from agent_core.scripted import Knobs, Reply, Rule, Script
 from agent_core.scripted.process import ScriptedServerProcess
+from benchmarks.figures import Figure, figure, show
 
 SHORT = "This is a short answer of the scripted model server, thirty-two deltas long when it is streamed to its reader."
 HEADERS = {"anthropic-version": "2023-06-01"}
@@ -43,9 +44,11 @@ class Measured:
     wall_s: float
     cpu_s: float
 
-    def line(self, name: str) -> str:
-        per_core, per_wall = self.requests / self.cpu_s, self.requests / self.wall_s
-        return f"{name:<34} {per_core:>8,.0f} /s of one core {per_wall:>8,.0f} /s on the wall"
+    def figures(self, name: str) -> list[Figure]:
+        return [
+            figure("M1", f"{name}, of one core", self.requests / self.cpu_s, "/s"),
+            figure("M1", f"{name}, on the wall", self.requests / self.wall_s, "/s"),
+        ]
 
 
 async def load(session: aiohttp.ClientSession, path: str, body: dict[str, Any], count: int) -> None:
@@ -74,30 +77,32 @@ async def measure(server: ScriptedServerProcess, path: str, body: dict[str, Any]
     return Measured(size.requests // size.readers * size.readers, wall, cpu)
 
 
-async def run(size: Size) -> None:
-    """Measures each wire, streaming and not, and prints the median round of each."""
+async def run(size: Size) -> list[Figure]:
+    """Measures each wire, streaming and not: the median round of each."""
     script = Script(rules=(Rule(replies=(Reply(text=SHORT),)),), knobs=Knobs(deltas=32))
     async with ScriptedServerProcess(script) as server:
         results: dict[str, list[Measured]] = {}
         for _ in range(size.rounds):
             for path, body in BODIES.items():
                 for stream in (False, True):
-                    name = f"{path} {'32 deltas' if stream else 'whole'}"
+                    name = f"{path}, {'32 deltas' if stream else 'whole'}"
                     asked = body | {"stream": stream}
                     measured = await measure(server, path, asked, size)
                     results.setdefault(name, []).append(measured)
-    for name, runs in results.items():
-        runs.sort(key=lambda run: run.cpu_s)
-        print(runs[len(runs) // 2].line(name))
+    medians = {name: sorted(runs, key=lambda run: run.cpu_s)[len(runs) // 2] for name, runs in results.items()}
+    return [each for name, run in medians.items() for each in run.figures(name)]
 
 
 def main(
     requests: Annotated[int, typer.Option(help="Requests in each round.")] = 3_000,
     readers: Annotated[int, typer.Option(help="Connections that are open at once.")] = 32,
     rounds: Annotated[int, typer.Option(help="Rounds of every wire, interleaved.")] = 3,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure the scripted model server."""
-    asyncio.run(run(Size(requests, readers, rounds)))
+    figures = asyncio.run(run(Size(requests, readers, rounds)))
+    show(f"The scripted model server, {readers} connections", figures, as_json=as_json)
 
 
 if __name__ == "__main__":

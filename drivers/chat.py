@@ -4,9 +4,15 @@ The rule here: a user's mistake is found before anything is started, and the pro
 imported; the cluster connects behind it.
 """
 
+import sys
+
+if __name__ == "__main__" and not __package__:
+    # A file that is run finds none of the packages below.
+    print("error: run it as: python -m drivers.chat (from the root of the checkout)", file=sys.stderr)
+    sys.exit(2)
+
 import dataclasses
 import os
-import sys
 from typing import Annotated
 
 import typer

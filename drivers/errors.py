@@ -42,6 +42,12 @@ _ADVICE = {
 }
 
 
+class _Ended:
+    """The signal that ended this program, if one did: it says the exit code, however the program then gets out."""
+
+    by: int | None = None
+
+
 class Ending(NamedTuple):
     """How a program ends: its exit code, and what it says on stderr (nothing when empty)."""
 
@@ -82,8 +88,14 @@ def ending_signals() -> list[signal.Signals]:
 def _leave_on_signals() -> dict[signal.Signals, Any]:
     """Let these signals end the program the way out that puts everything away; returns what they did before."""
     before: dict[signal.Signals, Any] = {}
+    _Ended.by = None
+
+    def leave(received: int, _frame: object) -> NoReturn:
+        _Ended.by = received
+        sys.exit(128 + received)
+
     for number in ending_signals():
-        handler = signal.signal(number, lambda received, _frame: sys.exit(128 + received))
+        handler = signal.signal(number, leave)
         if handler is not None:
             before[number] = handler
     return before
@@ -154,10 +166,13 @@ def report(error: BaseException, *, program: str = "", debug: bool = False) -> i
 def leave_now(code: int, text: str = "") -> NoReturn:
     """End this process and every process that came of it, waiting for no thread.
 
-    For work that nobody can call back and nobody wants any more, such as a cluster that is still being started.
+    For work that nobody can call back and nobody wants any more, such as a cluster that is still being started. After a
+    signal the code is that of the signal, which is not commented on.
     """
     import psutil
 
+    if _Ended.by is not None:
+        code, text = 128 + _Ended.by, ""
     if text:
         print(text, file=sys.stderr)
     with contextlib.suppress(OSError):

@@ -3,8 +3,14 @@
 The rule here: this is the door. It joins options, job, run and summary, and decides nothing about samples.
 """
 
-import shlex
 import sys
+
+if __name__ == "__main__" and not __package__:
+    # A file that is run finds none of the packages below.
+    print("error: run it as: python -m drivers.evaluate (from the root of the checkout)", file=sys.stderr)
+    sys.exit(2)
+
+import shlex
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 

@@ -3,11 +3,17 @@
 The rule here: the first line on standard output is the address and nothing else, so that a program can read it.
 """
 
+import sys
+
+if __name__ == "__main__" and not __package__:
+    # A file that is run finds none of the packages below.
+    print("error: run it as: python -m drivers.model_server (from the root of the checkout)", file=sys.stderr)
+    sys.exit(2)
+
 import asyncio
 import errno
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 

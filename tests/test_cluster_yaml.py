@@ -1,6 +1,8 @@
 """`cluster.yaml` is what Ray's cluster launcher accepts, by Ray's own checks; no cloud is asked."""
 
 import ipaddress
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,11 @@ import pytest
 import yaml
 from ray.autoscaler._private.commands import warn_about_bad_start_command
 from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.scripts.scripts import cli
+from typer.main import get_command
+
+from actors.spawning import ROLE_LABEL, preferring
+from drivers.evaluate import app
 
 START_COMMANDS = ("head_start_ray_commands", "worker_start_ray_commands")
 
@@ -95,3 +102,36 @@ def test_files_of_the_repository_that_nodes_get_exist(prepared: dict[str, Any], 
 def test_the_image_has_to_be_chosen(written: dict[str, Any]) -> None:
     images = {node["node_config"]["ImageId"] for node in written["available_node_types"].values()}
     assert images == {written["metadata"]["image"]}
+
+
+def shown(repository: Path) -> list[list[str]]:
+    """The commands that the head of the file shows, as words."""
+    head = (repository / "cluster.yaml").read_text().partition("\ncluster_name:")[0]
+    lines = re.sub(r"\\\n#\s*", "", head).splitlines()
+    # What a command does stands behind it, after three spaces or more.
+    commands = [re.split(r"\s{3,}", line.removeprefix("#").strip())[0] for line in lines if line.startswith("#   ")]
+    return [shlex.split(command.removeprefix("RAY_AUTH_MODE=token ")) for command in commands]
+
+
+def test_the_commands_that_are_shown_are_rays(repository: Path) -> None:
+    for ray, name, *_ in (words for words in shown(repository) if words[0] == "ray"):
+        assert ray == "ray"
+        assert name in cli.commands
+    assert len(shown(repository)) >= 6
+
+
+def test_the_job_that_is_shown_is_taken_and_its_results_outlive_it(repository: Path) -> None:
+    (job,) = [words for words in shown(repository) if words[1:3] == ["job", "submit"]]
+    module, command, *arguments = job[job.index("-m") + 1 :]
+    assert (module, command) == ("drivers.evaluate", "run")
+    chosen: Any = get_command(app)
+    given = chosen.commands[command].make_context(module, arguments).params
+    assert given["out"].startswith(("~/", "/"))
+    assert (repository / given["file"]).is_file()
+
+
+def test_roles_of_nodes_are_those_that_actors_prefer(prepared: dict[str, Any]) -> None:
+    labels = [node.get("labels", {}) for node in prepared["available_node_types"].values()]
+    roles = [each[ROLE_LABEL] for each in labels if ROLE_LABEL in each]
+    assert sorted(roles) == ["sessions", "tools"]
+    assert all(preferring(role)["label_selector"] == {ROLE_LABEL: role} for role in roles)

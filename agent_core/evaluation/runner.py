@@ -18,7 +18,16 @@ from agent_core.errors import ConfigError, RayconteurError, ToolError
 from agent_core.evaluation.identity import session_id_of
 from agent_core.evaluation.result import Result, Timings
 from agent_core.evaluation.sample import Assignment, Sample
-from agent_core.evaluation.verdict import CANCELLED, COMPLETED, TIMED_OUT, Verdict, is_hopeless, is_unreachable, judge
+from agent_core.evaluation.verdict import (
+    CANCELLED,
+    COMPLETED,
+    TIMED_OUT,
+    Verdict,
+    is_final,
+    is_hopeless,
+    is_unreachable,
+    judge,
+)
 from agent_core.messages import AssistantMessage, Message, SessionId, Usage
 from agent_core.ports import Clock
 from agent_core.session_protocol import Session
@@ -99,7 +108,7 @@ class Runner:
 
         Raises what made going on useless, after the samples under way were put away: a sink that cannot write
         (OSError), a dataset that cannot be read on, a configuration or a key that every session is refused for, a
-        model or a server that is not there.
+        model or a server that is not there, a cluster that has lost its head.
         """
         async with asyncio.TaskGroup() as workers:
             for _ in range(self._plan.concurrency):
@@ -185,6 +194,9 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - the boundary at which a failed sample becomes data
             if limit.expired():
                 return TIMED_OUT
+            if is_final(error):
+                self._fail(error)
+                return CANCELLED
             verdict = judge(error)
             last = attempt.number - assignment.attempt >= self._plan.retries
             met = verdict.error
@@ -226,7 +238,9 @@ class Runner:
                 attempt.transcript = tuple(history)
                 attempt.usage = status.usage.total + status.usage.summariser
                 await session.shutdown(graceful=False)
-        except Exception:  # noqa: BLE001 - the sample's outcome stands, whatever becomes of its session afterwards
+        except Exception as error:  # noqa: BLE001 - the sample's outcome stands, whatever becomes of its session afterwards
+            if is_final(error):
+                return
             _log.warning("session %s could not be put away", session.id, exc_info=True)
 
     def _result(self, assignment: Assignment, queued: float, attempt: _Attempt) -> Result:

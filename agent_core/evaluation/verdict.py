@@ -6,7 +6,7 @@ might mend, `limit_hit` what the user's own limits ended. No error is without a 
 
 from typing import NamedTuple
 
-from agent_core.errors import ConfigError, ErrorInfo, ProviderError, RayconteurError, SessionError
+from agent_core.errors import CLUSTER_LOST, ConfigError, ErrorInfo, ProviderError, RayconteurError, SessionError
 from agent_core.evaluation.result import Limit, SampleOutcome
 
 # Outcomes of a turn (see `entries.Outcome`), which the kind of a SessionError names, that are limits.
@@ -60,6 +60,11 @@ def is_hopeless(error: ErrorInfo) -> bool:
     if error.boundary != "provider":
         return False
     return error.kind in _HOPELESS_KINDS or error.status in _HOPELESS_STATUSES
+
+
+def is_final(error: Exception) -> bool:
+    """Whether every session of the program is lost with this one, whatever was answered before."""
+    return isinstance(error, RayconteurError) and error.kind == CLUSTER_LOST
 
 
 def is_unreachable(error: ErrorInfo) -> bool:

@@ -1,6 +1,7 @@
 """What is said when a run is over, or asked about: figures on stdout, what to do next on stderr, and the exit code.
 
-The rule here: exit code 0 means that every sample completed. Anything else names what did not, and where to look.
+The rule here: exit code 0 means that every sample completed. Anything else names what did not, and where to look. Where
+stdout holds the results it holds nothing else: then the figures go to stderr too.
 """
 
 import json
@@ -42,16 +43,17 @@ def _say_what_is_left(summary: Summary, places: Places, resume: str) -> None:
     said = ", ".join(f"{number:,} {NAMES[outcome]}" for outcome, number in left.items())
     why = " Their lines in the results say why." if left.keys() - {"missing"} else ""
     _say(console, f"Not completed: {said}.{why}")
-    if left.keys() - FINAL and places.results.is_file():
+    if left.keys() - FINAL and places.kept:
         _say(console, f"To run what is missing, was cancelled or the infrastructure failed:\n  {resume}")
 
 
 def show(summary: Summary, places: Places, *, as_json: bool) -> None:
-    """Print the figures on stdout: as a table of at most 80 columns, or as one JSON object."""
+    """Print the figures: as a table of at most 80 columns, or as one JSON object."""
+    file = sys.stderr if places.stdout else sys.stdout
     if as_json:
-        print(json.dumps({"results": str(places.results), **summary.model_dump(mode="json")}, indent=2))
+        print(json.dumps({"results": str(places.results), **summary.model_dump(mode="json")}, indent=2), file=file)
         return
-    console = Console(width=min(WIDTH, Console().width), highlight=False)
+    console = Console(file=file, width=min(WIDTH, Console(file=file).width), highlight=False)
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column()
@@ -63,11 +65,13 @@ def show(summary: Summary, places: Places, *, as_json: bool) -> None:
     if hidden := sum(summary.failure_kinds.values()) - len(summary.failures):
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in list(summary.failure_kinds.items())[:6])
         console.print(f"and {hidden:,} more (all in all: {kinds})", markup=False)
-    print(f"results: {places.results}")
+    print(f"results: {places.results}", file=file)
 
 
 def standing(places: Places) -> Summary:
     """The figures of a results file as it is now, also while it is being written. Raises ConfigError."""
+    if places.stdout:
+        raise ConfigError("Results that went to standard output are not here. Name the file that they were kept in.")
     record = places.read_record()
     tally = Tally(record.planned if record else 0)
     try:

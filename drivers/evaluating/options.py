@@ -127,8 +127,8 @@ class OutputOptions:
             "--out",
             "-o",
             panel=OUTPUT_PANEL,
-            metavar="DIR|FILE",
-            help="A directory, or a file for the results (runs/NAME-TIME/ without it).",
+            metavar="DIR|FILE|-",
+            help="A directory, or a file for the results (runs/NAME-TIME/ without it); - writes them to stdout.",
         ),
     ] = None
     resume: Annotated[
@@ -142,7 +142,7 @@ class OutputOptions:
         bool,
         _option("--force", panel=OUTPUT_PANEL, help="Resume although the configuration or a sample has changed."),
     ] = False
-    json: Annotated[bool, _option("--json", panel=OUTPUT_PANEL, help="Print the summary as JSON on stdout.")] = False
+    json: Annotated[bool, _option("--json", panel=OUTPUT_PANEL, help="Print the summary as JSON.")] = False
 
 
 FileArgument = Annotated[

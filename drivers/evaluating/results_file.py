@@ -8,7 +8,6 @@ right.
 import errno
 import fcntl
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -42,27 +41,34 @@ _WRONG_PATH = {
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a run keeps its results and its record."""
+    """Where a run keeps its results and its record.
+
+    With `stdout` the results are the standard output, and whatever is said to people goes to stderr.
+    """
 
     results: Path
     record: Path
+    stdout: bool = False
 
     @classmethod
     def of(cls, out: str) -> Self:
         """The places that `--out` means: a directory (one that is there, or a name without an ending), or a file.
 
-        Raises ConfigError for what cannot be a place.
+        `-` is standard output, and so is any other name of it. Raises ConfigError for what cannot be a place.
         """
-        if out == "-":
-            raise ConfigError("--out names a directory or a file. For standard output: --out /dev/stdout")
-        path = Path(out).expanduser()
+        path = Path("/dev/stdout" if out == "-" else out).expanduser()
         try:
             path.exists()
         except OSError as error:
             raise ConfigError(f"--out {out[:40]}…: {error.strerror}. Choose another place with --out.") from None
         if path.is_dir() or out.endswith(os.sep) or not (path.suffix or path.exists()):
             return cls(path / RESULTS_NAME, path / RECORD_NAME)
-        return cls(path, path.with_name(f"{path.stem}.{RECORD_NAME}"))
+        return cls(path, path.with_name(f"{path.stem}.{RECORD_NAME}"), stdout=out == "-" or _is_stdout(path))
+
+    @property
+    def kept(self) -> bool:
+        """Whether the results are a file, which can be read and gone on with."""
+        return not self.stdout and self.results.is_file()
 
     def read_record(self) -> RunRecord | None:
         """The record, if there is one. Raises ConfigError if it is none."""
@@ -78,10 +84,13 @@ class Places:
 
 
 class ResultsFile:
-    """The results file, open for writing. A path that is no regular file (a pipe, a device) is only written to."""
+    """The results file, open for writing. Standard output, a pipe and a device are only written to, with no record."""
 
     def __init__(self, places: Places, mode: Mode) -> None:
-        """Open it, or make it. Raises ConfigError if it may not be written, or is there and `mode` is `new`."""
+        """Open it, or make it.
+
+        Raises ConfigError if it may not be written, is there and `mode` is `new`, or cannot be read for `resume`.
+        """
         self.places = places
         self._mode = mode
         self._replacement: BinaryIO | None = None
@@ -89,18 +98,17 @@ class ResultsFile:
         try:
             self._made_directory = not places.results.parent.exists()
             places.results.parent.mkdir(parents=True, exist_ok=True)
-            made = not places.results.exists()
-            self.regular = made or places.results.is_file()
+            self._made = not places.stdout and not places.results.exists()
+            self.regular = self._made or places.kept
             flags = os.O_APPEND | os.O_CREAT | (os.O_RDWR if self.regular else os.O_WRONLY)
-            self._descriptor = os.open(places.results, flags, 0o644)
+            # What stdout is now: while the run is under way, descriptor 1 is somebody else's.
+            self._descriptor = os.dup(1) if places.stdout else os.open(places.results, flags, 0o644)
         except OSError as error:
             raise self._refused(error) from None
-        self._made = made
         try:
             self._lock(self._descriptor)
             self._size = self._good = os.fstat(self._descriptor).st_size
-            if mode == "new":
-                self._refuse_results()
+            self._check_mode()
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -189,8 +197,13 @@ class ResultsFile:
         file.close()
         self._descriptor, self._replacement = descriptor, None
 
-    def _refuse_results(self) -> None:
-        if self._size and self.regular:
+    def _check_mode(self) -> None:
+        if self._mode == "resume" and not self.regular:
+            raise ConfigError(
+                f"--resume: {self.places.results} cannot be read again. Name the file that holds the earlier results"
+                " with --out, or leave --resume out."
+            )
+        if self._mode == "new" and self._size and self.regular:
             raise ConfigError(
                 f"{self.places.results} is there already. To go on with it: --resume. To replace it: --overwrite."
                 " Or choose another --out."
@@ -202,7 +215,7 @@ class ResultsFile:
             Path(self._replacement.name).unlink(missing_ok=True)
 
     def _lock(self, descriptor: int) -> None:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        if not self.regular:
             return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -220,6 +233,14 @@ class ResultsFile:
             f"The results cannot be written to {self.places.results} ({error.strerror})."
             " Choose another place with --out."
         )
+
+
+def _is_stdout(path: Path) -> bool:
+    """Whether this is what standard output leads to: `/dev/stdout`, or the file that the shell opened."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:
+        return False
 
 
 def _copy(source: BinaryIO, target: BinaryIO, count: int) -> None:

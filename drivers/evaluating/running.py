@@ -5,11 +5,11 @@ second one leaves at once. Whatever ends the run, the summary counts every sampl
 """
 
 import asyncio
-import gc
 import importlib
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from agent_core.clock import SystemClock
 from agent_core.errors import ConfigError
 from agent_core.evaluation.result import Result, encode
 from agent_core.evaluation.runner import Plan, Runner
+from agent_core.garbage import settle_garbage
 from agent_core.messages import SessionId, Usage
 from agent_core.models import cost
 from agent_core.session_protocol import Session
@@ -85,6 +86,7 @@ class Stopper:
             note(self.console, "Stopping: what is under way is ended as cancelled. Ctrl-C again leaves at once.")
             self.runner.stop()
         elif self._task is not None:
+            note(self.console, "Stopping: nothing has begun yet. Ctrl-C again leaves at once.")
             self._task.cancel()
 
 
@@ -102,12 +104,16 @@ async def run_job(job: Job, place: PlaceOptions, options: RunOptions) -> Ended:
         try:
             async with await asyncio.to_thread(_runtime, place, options) as runtime:
                 stopper.install()
-                _collect_garbage_seldom()
+                settle_garbage()
                 note(console, f"Sessions: {runtime.description}")
                 if hint := runtime.dashboard_hint or runtime.dashboard_url:
                     note(console, hint)
                 note(console, f"Results: {job.places.results}")
                 failure = await _run_on(runtime, job, options, stopper)
+        except asyncio.CancelledError:
+            if stopper.signal in (None, signal.SIGINT):
+                raise
+            sys.exit(128 + stopper.signal)
         finally:
             stopper.uninstall()
         return Ended(failure, stopper.signal)
@@ -131,16 +137,6 @@ async def _run_on(runtime: Opening, job: Job, options: RunOptions, stopper: Stop
         except Exception as error:  # noqa: BLE001 - the summary comes first, then what went wrong
             return error
     return None
-
-
-def _collect_garbage_seldom() -> None:
-    """Take what was imported out of the garbage collector's sight, and have it look at the rest less often.
-
-    A sample makes and drops some thousand objects and next to no cycles; at Python's own thresholds, looking for them
-    took a third of the whole CPU time of a run in this process (3,000 samples, 100 at once).
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def note(console: Console, text: str) -> None:

@@ -289,6 +289,16 @@ def describe(command: out.Command) -> str:
             return f"run_tools {' '.join(invocation.call.id for invocation in command.invocations)}"
         case out.CancelTools():
             return f"cancel_tools {' '.join(key.rpartition('/')[2] for key in command.keys)}"
+        case out.StartCompaction():
+            return f"start_compaction {command.job.job_id} {command.priority}"
+        case out.PromoteCompaction():
+            return f"promote_compaction {command.key.rpartition('/')[2]} {command.priority}"
+        case out.CancelCompaction():
+            return f"cancel_compaction {command.key.rpartition('/')[2]}"
+        case out.StartTimer():
+            return f"start_timer {command.timer} {command.seconds:g}"
+        case out.CompactionEnded():
+            return f"compaction_ended {command.job_id} {'done' if command.result.compacted else 'not done'}"
         case out.Answer():
             return f"answer {command.turn_id or ''}".strip()
         case out.Refuse():

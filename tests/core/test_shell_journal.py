@@ -10,7 +10,7 @@ from agent_core.entries import Opened, TurnEnded
 from agent_core.errors import Fenced, JournalError, RayconteurError, SessionClosed, SessionError
 from agent_core.inputs import FromTool
 from agent_core.local_session import LocalSession
-from agent_core.messages import TurnId
+from agent_core.messages import SessionId, TurnId
 from agent_core.outbox import Outbox
 from agent_core.ports import Record
 from agent_core.testing import Says
@@ -175,6 +175,20 @@ async def test_nothing_leaves_a_dropped_session_not_even_what_becomes_durable_af
     await quiet()
     assert stage.tools.ran == []
     assert (await stage.kinds())[-1] == "tool_batch"
+
+
+async def test_a_session_that_is_about_to_be_opened_is_let_go_with_the_others() -> None:
+    stage = Stage()
+    await (await stage.session("s")).submit("Hi.")
+    host = stage.another_host("other")
+    stage.journal.gate.clear()
+    opening = [asyncio.create_task(host.open(SessionId("s"))) for _ in range(2)]
+    await quiet()
+    host.drop_all(SessionClosed("The runtime was closed. Open another.", "closed"))
+    stage.journal.gate.set()
+    results = await asyncio.gather(*opening, return_exceptions=True)
+    assert [type(result) for result in results] == [SessionClosed, SessionClosed]
+    assert not host.active
 
 
 async def test_a_model_call_of_a_lost_session_is_cancelled() -> None:

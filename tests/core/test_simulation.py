@@ -81,7 +81,7 @@ def _lets_late_readers_miss_what_has_passed(patch: pytest.MonkeyPatch) -> None:
 
 
 def _ignores_interrupts(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(turn.Machine, "_interrupt_open", lambda self, mode: None)
+    patch.setattr(turn.Machine, "_interrupt_open", lambda self, mode, key=None: None)
 
 
 def _drops_messages_that_wait_for_the_next_step(patch: pytest.MonkeyPatch) -> None:

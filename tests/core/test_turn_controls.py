@@ -209,3 +209,20 @@ def test_a_key_is_still_answered_after_a_shutdown() -> None:
     book.given(user("Hi.", key="k"), book.answer_to_next("Yes."))
     stopped(book)
     book.given(user("Hi.", key="k")).follows("answer u1")
+
+
+# --- what is asked for again ------------------------------------------------------------------------------------------
+
+
+def test_the_same_clear_or_interrupt_again_does_nothing_even_if_another_owner_is_asked() -> None:
+    book = Playbook()
+    book.given(user("One."), Interrupt("keep", "stop"), user("Two."))
+    for _ in range(2):
+        book.given(Interrupt("keep", "stop")).follows("answer u1")
+        book.crashes()
+    assert book.conversation.open is not None
+    book.given(Clear("empty"), user("Three."))
+    shown = len(book.conversation.view.shown)
+    book.crashes()
+    book.given(Clear("empty")).follows("answer")
+    assert len(book.conversation.view.shown) == shown == 1

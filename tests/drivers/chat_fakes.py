@@ -43,7 +43,9 @@ class Fakes:
     def __init__(self, script: Sequence[Says] = (), tools: FakeTools | None = None) -> None:
         self.model = FakeModel(script)
         self.tools = tools or FakeTools()
-        self.host = SessionHost(Ports(self.model, self.tools, MemoryJournal(), ManualClock(), FakeCompactor(), lambda _: 100_000))
+        self.host = SessionHost(
+            Ports(self.model, self.tools, MemoryJournal(), ManualClock(), FakeCompactor(), lambda _: 100_000)
+        )
 
     async def session(self, session_id: str = "s-test", *, model: str = MODEL) -> LocalSession:
         """The session, made when it is first asked for."""

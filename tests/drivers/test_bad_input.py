@@ -211,7 +211,6 @@ async def test_results_are_not_written_over_the_samples(user: User) -> None:
 @pytest.mark.parametrize(
     ("out", "code", "said"),
     [
-        ("-", 2, "--out /dev/stdout"),
         ("x" * 300, 2, "File name too long"),
         ("/dev/null/x/", 2, "Choose another place with --out"),
         ("/dev/full", 1, "No space left on device"),
@@ -344,6 +343,23 @@ async def test_a_temporary_directory_that_ray_cannot_use_is_told_before_ray_star
     assert "/dev/null/ray, which cannot be written to" in said
     said = await user.refused(*local, RAY_TMPDIR=f"/tmp/{'x' * 90}")
     assert "too long a path" in said
+
+
+@pytest.mark.parametrize("program", ["chat", "evaluate", "model_server"])
+@pytest.mark.parametrize("where", [".", "drivers"])
+async def test_a_program_that_is_run_as_a_file_says_how_to_run_it(repository: Path, program: str, where: str) -> None:
+    file = os.path.relpath(repository / "drivers" / f"{program}.py", repository / where)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, file, "--help"),
+        cwd=repository / where,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert (process.returncode, out) == (2, b"")
+    assert err.decode().startswith(f"error: run it as: python -m drivers.{program} (")
+    assert err.count(b"\n") == 1
 
 
 async def test_a_port_in_use_is_told_by_the_model_server(user: User) -> None:

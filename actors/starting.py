@@ -1,0 +1,98 @@
+"""What a runtime is made of, started and ended in their order.
+
+The rule here: what was started ends with the program, and takes a bounded time even if nothing on the cluster answers.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from actors import journal as journal_actor
+from actors.calls import Gone, ask, tell
+from actors.cluster import ClusterInfo, disconnect
+from actors.head import Head
+from actors.router import spawn_router
+from actors.settings import JOURNAL_NAME, RuntimeSettings
+from actors.threads import in_thread
+from agent_core.errors import PlacementError, RayconteurError
+from agent_core.journals.sqlite_file import FileOptions, SqliteFile
+
+_STOP_DEADLINE = 10.0
+_LEAVE_DEADLINE = 10.0
+
+
+def try_journal(path: Path) -> None:
+    """Open and close the file, before anything is started. Raises JournalError if the journal cannot be kept there."""
+    file = SqliteFile(path, FileOptions())
+    try:
+        file.opened()
+    finally:
+        file.close()
+
+
+async def start_routers(settings: RuntimeSettings, head: Head, stack: AsyncExitStack) -> RuntimeSettings:
+    """Start the router, or meet the one of this name: the settings that the runtime goes by.
+
+    What was started here ends with `stack`, unless it is detached.
+    """
+    first = await spawn_router(0, settings)
+    try:
+        known: RuntimeSettings = await ask(first, "settings")
+    except Gone as error:
+        raise PlacementError(
+            f"The router did not start ({error}). Look at the cluster (`ray status`) and the logs of Ray.", "no_start"
+        ) from None
+    if known.founder != settings.founder:
+        return known
+    # The first shard is no detached actor: it ends with this program, and all the others when it is gone.
+    if settings.tethered:
+        stack.push_async_callback(_end, first, head)
+    for shard in range(1, settings.routers):
+        await spawn_router(shard, settings)
+    if not settings.shared:
+        tell(first, "prepare")
+    return settings
+
+
+async def start_journal(settings: RuntimeSettings) -> None:
+    """Start the journal's actor, or meet it, and have it open its file. Raises JournalError."""
+    handle = journal_actor.spawn(
+        JOURNAL_NAME,
+        settings.namespace,
+        settings.journal_path,
+        FileOptions(durability=settings.durability),
+        tether=settings if settings.tethered else None,
+        lifetime="detached",
+        scheduling_strategy=NodeAffinitySchedulingStrategy(settings.node_id or "", soft=False),
+    )
+    await handle.open()
+
+
+async def _end(first: Any, head: Head) -> None:
+    """End what this program started. The shard is held until then: Ray ends it with its last handle."""
+    with suppress(Gone, RayconteurError, TimeoutError):
+        async with head.awaited(), asyncio.timeout(_STOP_DEADLINE):
+            await ask(first, "stop")
+    with suppress(PlacementError):
+        async with head.awaited():
+            await in_thread(ray.kill, first, no_restart=True)
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    """End a task that watches something."""
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def leave(cluster: ClusterInfo, head: Head) -> None:
+    """Leave the cluster. Without its head Ray takes five seconds for it, which the program need not stand still for."""
+    if not head.lost:
+        return disconnect(cluster)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LEAVE_DEADLINE):
+            await in_thread(disconnect, cluster)
+    return None
