@@ -40,6 +40,8 @@ async def serve(
 ) -> None:
     """Speak Anthropic Messages (`/v1/messages`), OpenAI Responses (`/v1/responses`) and Chat Completions.
 
+    Asked to summarise a conversation as the compactors do, it writes a summary.
+
     Turn knobs with POST /scripted/knobs; read GET /scripted/requests and GET /scripted/stats.
     """
     loaded = Script.load(script) if script is not None else Script()

@@ -21,6 +21,7 @@ TINY: dict[str, list[str]] = {
     "density": ["--turns", "4", "--tokens", "2", "--rate", "20"],
     "opening": ["--sessions", "2", "--entries", "8"],
     "recovery": ["--sessions", "2", "--rounds", "1"],
+    "retention": ["--seeds", "1", "--stretches", "2", "--turns", "3"],
     "streams": ["--sessions", "2", "--tokens", "4", "--rounds", "1", "--seconds", "0.3"],
     "model_server": ["--requests", "20", "--readers", "2", "--rounds", "1"],
 }
@@ -34,6 +35,7 @@ FIGURES: dict[str, set[str]] = {
     "density": {"completed with their whole text", "requests that the model had at once", "CPU a turn", "wall"},
     "opening": {"open, median", "open, p99", "re-activate 9 entries, p99"},
     "recovery": {"all sessions answer again, worst round", "messages lost, doubled or changed"},
+    "retention": {"llm: number, after 1", "llm, tight: path, after 2", "mechanical: context left by a compaction"},
     "streams": {"tokens a second at full speed", "added to the first token at that load, p95"},
     "model_server": {"/v1/messages, 32 deltas, of one core", "/v1/responses, whole, on the wall"},
 }
@@ -43,6 +45,7 @@ CERTAIN = {
     "of them answered": 5,
     "completed with their whole text": 4,
     "messages lost, doubled or changed": 0,
+    "llm: number, after 1": 100,
     "readers that came to the end": 2,
 }
 """Figures that a slow machine has no part in."""
