@@ -16,6 +16,7 @@ from actors.calls import Gone
 from actors.compactor_pool import SummaryRequest
 from actors.router_handle import RouterHandle
 from actors.settings import RuntimeSettings
+from actors.threads import in_thread
 from agent_core.compaction.scheduling import GRACE, unexpected
 from agent_core.errors import ErrorInfo, RayconteurError
 from agent_core.messages import SessionId
@@ -88,25 +89,26 @@ class CompactionDispatcher:
 
     async def _see_through(self, job: CompactionJob, pending: _Pending) -> None:
         key, seconds = job.key, pending.until - self._clock.now() + 2 * GRACE
+        report: CompactionReport
         try:
             async with Deadline(self._clock, seconds) as deadline:
                 report = await deadline.wait(self._report(job, pending))
         except TimeoutError:
             self._stop(key, pending)
             text = "The router did not answer within the compaction's deadline. Look at the cluster (`ray status`)."
-            report = _failure(key, ErrorInfo(boundary="placement", kind="timeout", message=text))
+            report = CompactionFailure(key, ErrorInfo(boundary="placement", kind="timeout", message=text))
         except RayconteurError as error:
-            report = _failure(key, error.info())
+            report = CompactionFailure(key, error.info())
         except Exception as error:
             # Whatever went wrong here, the session must not wait for ever.
             log.exception("session %s: a compaction could not be sent", job.session_id)
-            report = _failure(key, unexpected(error))
+            report = CompactionFailure(key, unexpected(error))
         if self._pending.pop(key, None) is not None:
             pending.deliver(report)
 
     async def _report(self, job: CompactionJob, pending: _Pending) -> CompactionReport:
         # Encoding a long conversation takes a while, in which others' turns go on.
-        reference = await asyncio.to_thread(ray.put, job)
+        reference = await in_thread(ray.put, job)
         if self._actor is None:
             self._actor = ray.get_runtime_context().current_actor
         while True:
@@ -123,7 +125,3 @@ class CompactionDispatcher:
     def _stop(self, key: str, pending: _Pending) -> None:
         if pending.sent:
             self._router.cancel_summary(pending.session_id, key)
-
-
-def _failure(key: str, error: ErrorInfo) -> CompactionFailure:
-    return CompactionFailure(key, error)

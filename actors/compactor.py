@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from actors.local_model import LocalModelHandle
 from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
-from actors.tethers import hold_on
+from actors.tethers import hold_on, hold_on_again
 from agent_core.clock import SystemClock
 from agent_core.compaction.local import within
 from agent_core.compaction.summarising import Summariser
@@ -36,6 +36,7 @@ class CompactorActor:
         self._jobs: dict[str, asyncio.Task[Patch | CompactionFailure]] = {}
         self._finished: deque[str] = deque()
         self._held: asyncio.Task[None] | None = None
+        hold_on_again(settings, "start")
 
     def __repr__(self) -> str:
         return f"Compactor[{self._name}]"

@@ -15,7 +15,7 @@ from actors.settings import RuntimeSettings
 from actors.spawning import spawn_compactor
 from agent_core.clock import SystemClock
 from agent_core.compaction.queue import CompactionQueue, Ticket
-from agent_core.compaction.scheduling import CompactionSchedule, WorkerLost
+from agent_core.compaction.scheduling import CompactionSchedule, WorkerLost, unexpected
 from agent_core.errors import ErrorInfo, PlacementError
 from agent_core.messages import SessionId
 from agent_core.ports import CompactionFailure, CompactionPriority, CompactionReport, CompactionStarted, Patch
@@ -141,12 +141,19 @@ class CompactorPool:
             worker.actor, worker.found = await self._spawned(worker.name)
         except PlacementError as error:
             log.warning("a compactor did not start: %s", error)
-            if not any(other.actor for other in self._workers):
-                self._schedule.fail_waiting(error.info())
+            self._give_up(error.info())
+        except Exception as error:
+            # Whatever went wrong here, those who wait must hear of it.
+            log.exception("a compactor could not be made")
+            self._give_up(unexpected(error))
         finally:
             worker.starting = None
         self._count()
         self._grow()
+
+    def _give_up(self, error: ErrorInfo) -> None:
+        if not any(worker.actor for worker in self._workers):
+            self._schedule.fail_waiting(error)
 
     async def _spawned(self, name: str) -> tuple[Any, set[str]]:
         """A compactor that answers. Raises PlacementError if it does not start in time."""

@@ -82,7 +82,7 @@ async def spawn_compactor(name: str, settings: RuntimeSettings) -> tuple[Any, se
     """
     from actors.compactor import COMPACTOR
 
-    chosen = COMPACTOR.options(**options(name, settings, max_concurrency=10_000))
+    chosen = COMPACTOR.options(**options(name, settings, max_concurrency=10_000, **preferring("sessions")))
     compactor = await asyncio.to_thread(chosen.remote, name, settings)
     return compactor, set(await started(name, compactor, "start"))
 

@@ -1,7 +1,7 @@
 """Compaction jobs on a real cluster: through the router unread, to a compactor, whatever is killed meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,21 @@ import pytest
 import pytest_asyncio
 import ray
 
-from actors import Runtime
+from actors import Runtime, SessionHandle
 from actors.calls import Gone
 from actors.compaction_dispatch import CompactionDispatcher
 from actors.compactor_pool import QUEUED_PER_SLOT
-from actors.settings import RuntimeSettings
+from actors.journal import JournalHandle
+from actors.settings import JOURNAL_NAME, RuntimeSettings
 from agent_core.clock import SystemClock
 from agent_core.config import SessionConfig
-from agent_core.content import TextBlock
+from agent_core.content import TextBlock, text_of
+from agent_core.entries import Compacted
 from agent_core.messages import SessionId, TurnId, UserMessage
 from agent_core.ports import CompactionJob, CompactionPriority, Patch
 from agent_core.scripted import Fault, Knobs
 from agent_core.scripted.server import ScriptedServer
+from agent_core.status import SessionStatus
 from tests.actors.world import config, inside, kill
 from tests.core.compaction.summaries import Reports
 
@@ -202,8 +205,8 @@ async def test_a_cancelled_job_closes_its_request_and_makes_room(
 ) -> None:
     server.knobs = STALL
     await submitter.submit("cancelled")
-    await submitter.submit("next")
     await server.stalled(server.stats.stalled + 1)
+    await submitter.submit("next")
     await submitter.actor.cancel.remote("cancelled")
     assert await submitter.ended("next") == ["started", "patch"]
     # Nothing lets the stalled answer go on: it is over because its reader is gone.
@@ -227,8 +230,7 @@ async def test_a_full_queue_sheds_soft_work_and_does_the_most_urgent_first(
     server.knobs = STALL
     await submitter.submit("runs")
     await server.stalled(server.stats.stalled + 1)
-    soft = [f"soft {number}" for number in range(QUEUED_PER_SLOT)]
-    await asyncio.gather(*(submitter.submit(key) for key in soft))
+    await asyncio.gather(*(submitter.submit(f"soft {number}") for number in range(QUEUED_PER_SLOT)))
     while len((await inside(runtime, "router/0", state_of))[1]) < QUEUED_PER_SLOT:
         await asyncio.sleep(0.02)
     await submitter.submit("late")
@@ -250,19 +252,75 @@ async def test_a_session_whose_process_dies_leaves_no_job_that_blocks_others(
 ) -> None:
     server.knobs = STALL
     lost = Submitter(runtime, server)
-    await submitter.submit("runs")
+    await submitter.submit("busy")
     await server.stalled(server.stats.stalled + 1)
     await lost.submit("moot")
-    await has(runtime, ["runs"], ["moot"])
-    await submitter.submit("next")
-    await has(runtime, ["runs"], ["moot", "next"])
+    await has(runtime, ["busy"], ["moot"])
+    await submitter.submit("after")
+    await has(runtime, ["busy"], ["moot", "after"])
     ray.kill(lost.actor)
     server.release()
-    assert await submitter.ended("next") == ["started", "patch"]
+    assert await submitter.ended("after") == ["started", "patch"]
 
 
-def test_every_router_has_compactors_of_its_own() -> None:
+async def test_every_router_has_compactors_of_its_own() -> None:
     few = RuntimeSettings("n", "p", routers=3, compactors=1)
     assert [few.compactors_of(shard) for shard in range(3)] == [["compactor/0"], ["compactor/1"], ["compactor/2"]]
     many = RuntimeSettings("n", "p", routers=2, compactors=3)
     assert [many.compactors_of(shard) for shard in range(2)] == [["compactor/0", "compactor/2"], ["compactor/1"]]
+
+
+async def test_a_session_that_is_killed_while_it_is_compacted_goes_on_and_splices_one_summary_a_job(
+    runtime: Runtime, server: ScriptedServer
+) -> None:
+    async with ScriptedServer() as summaries:
+        summaries.knobs = STALL
+        session = await runtime.session(
+            **config(server, context_limit=2_000, max_tokens=200, compaction=own(summaries))
+        )
+        tales = await told_until(session, [], lambda _: bool(summaries.stats.stalled))
+        await kill(runtime, "sessions/0")
+        tales = await told_until(session, tales, lambda status: bool(status.compactions))
+        tales.append(await tell(session, len(tales)))
+        await summaries.idle()
+    # The job of the owner that was killed made room for its successor's.
+    assert summaries.requests[0].outcome == "stalled"
+    full = [text_of(message.content) for message in await session.history(full=True)]
+    shown = [text_of(message.content) for message in await session.history()]
+    assert full == [text for tale in tales for text in (tale, f"You said: {tale}")]
+    assert shown[0].startswith("[Previous conversation summary]")
+    assert shown[-2:] == full[-2:]
+    assert len(shown) < len(full)
+    jobs = await jobs_of(runtime, session)
+    assert len(jobs) == len(set(jobs)) == (await session.status()).compactions
+    assert not server.stats.invalid
+
+
+def own(summaries: ScriptedServer) -> dict[str, Any]:
+    """Compaction with marks that a few turns reach and a summariser of its own, which no turn waits for."""
+    summariser = {**config(summaries), "model": "anthropic/summaries"}
+    return {"soft": 0.3, "trigger": 0.4, "mechanical": None, "keep_recent_turns": 1, "keep_tokens": 0, **summariser}
+
+
+async def tell(session: SessionHandle, number: int) -> str:
+    """A turn of some length; what was said in it."""
+    tale = f"Tale {number}: " + "and then they went on " * 12
+    assert await session.ask(tale) == f"You said: {tale}"
+    return tale
+
+
+async def told_until(
+    session: SessionHandle, tales: list[str], enough: Callable[[SessionStatus], bool], most: int = 40
+) -> list[str]:
+    """What has been said once it is enough."""
+    while not enough(await session.status()):
+        assert len(tales) < most
+        tales = [*tales, await tell(session, len(tales))]
+    return tales
+
+
+async def jobs_of(runtime: Runtime, session: SessionHandle) -> list[str | None]:
+    """The jobs whose summaries were put in place, as the journal has them."""
+    journal = JournalHandle(JOURNAL_NAME, runtime.settings.namespace)
+    records = await journal.read(session.id)
+    return [record.entry.job_id for record in records if isinstance(record.entry, Compacted)]
