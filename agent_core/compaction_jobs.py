@@ -152,7 +152,8 @@ class CompactionJobs:
         if tokens + job.range.repeated_tokens >= job.range.covered_tokens or not worth:
             return self._fail(job, "unproductive", None, patch.usage)
         job.patch = patch
-        self.tell("ready", job.id, tokens_after=after)
+        # What was said since the job began stays too.
+        self.tell("ready", job.id, tokens_after=self._window.with_shown(self._shown_after(job, patch)))
         return None
 
     def _stands(self, job: Underway, digest: str) -> bool:
