@@ -16,3 +16,8 @@ def count(tokens: int) -> str:
     if tokens < 999_500:
         return f"{tokens / 1000:.1f}k" if tokens < 9_950 else f"{tokens / 1000:.0f}k"
     return f"{tokens / 1_000_000:.1f}M"
+
+
+def several(number: int, noun: str) -> str:
+    """So many of something: 1 turn, 2 turns."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

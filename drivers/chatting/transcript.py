@@ -15,10 +15,12 @@ from agent_core.entries import (
     Cleared,
     Closed,
     Compacted,
+    CompactionFailed,
     Complete,
     Configured,
     Error,
     Opened,
+    Pinned,
     Reopened,
     Steered,
     ToolBatch,
@@ -26,10 +28,12 @@ from agent_core.entries import (
     TurnEnded,
     TurnRetried,
     TurnStarted,
+    Unpinned,
 )
 from agent_core.errors import ErrorInfo
 from agent_core.messages import TurnId, Usage
 from agent_core.payloads import (
+    CompactionUpdate,
     Restarted,
     Retrying,
     SessionState,
@@ -42,6 +46,7 @@ from agent_core.payloads import (
     ToolResults,
 )
 from drivers.chatting.calls import Calls
+from drivers.chatting.compactions import Compactions
 from drivers.chatting.markdown_stream import MarkdownStream
 from drivers.chatting.pieces import Answered, Noted, Piece, Thought, ToolUsed, UserSaid, answered, clean, content_text
 
@@ -100,6 +105,7 @@ class Transcript:
         self._stream: _Stream | None = None
         self._thinking_began: float | None = None
         self._calls = Calls()
+        self.compactions = Compactions()
 
     @property
     def elapsed(self) -> float | None:
@@ -167,13 +173,17 @@ class Transcript:
                 self.turn_id, self.state, self._turn_began = payload.turn_id, "running", self._now()
                 return [Noted("trying the turn again")]
             case Compacted():
-                return [Noted(f"compacted: {payload.tokens_before:,} → {payload.tokens_after:,} tokens")]
+                return self.compactions.compacted(payload)
+            case CompactionUpdate():
+                return self.compactions.updated(payload)
+            case CompactionFailed():
+                return self.compactions.failed(payload)
             case Cleared():
                 return [Noted("the conversation is empty")]
             case Closed():
                 self.state = "closed"
                 return [*self._flush(), Noted("the session was closed", "warning")]
-            case Error() | Configured() | Opened() | Reopened():
+            case Error() | Configured() | Opened() | Reopened() | Pinned() | Unpinned():
                 # An Error says what TurnEnded says again, right after it.
                 return []
 
@@ -251,6 +261,7 @@ class Transcript:
         self._stream, self.live = None, Live(tools=self.live.tools)
         self._thinking_began = None
         self.request_usage = Usage()
+        self.compactions.restarted()
         return [Noted("the session was restarted; the answer begins again", "warning")] if shown else []
 
     def _turn_ended(self, payload: TurnEnded) -> list[Piece]:
