@@ -13,6 +13,7 @@ from typing import assert_never
 
 from agent_core import commands as out
 from agent_core import inputs
+from agent_core.compaction_results import CompactionResults
 from agent_core.config import SessionConfig
 from agent_core.conversation import Conversation
 from agent_core.entries import Entry, TurnEnded
@@ -76,7 +77,7 @@ class Shell:
         self._model_task: asyncio.Task[None] | None = None
         self._waiting_ends: dict[TurnId, list[asyncio.Future[TurnResult]]] = {}
         self._compaction: str | None = None
-        self._compacted: dict[str, asyncio.Future[CompactResult]] = {}
+        self._compactions = CompactionResults()
         self._timers: set[asyncio.Task[None]] = set()
         self._room: deque[asyncio.Future[None]] = deque()
         self._closed = asyncio.Event()
@@ -178,7 +179,7 @@ class Shell:
                 case out.StartTimer():
                     self._start_timer(command)
                 case out.CompactionEnded():
-                    self._outbox.then(lambda ended=command: self._settle_compaction(ended))
+                    self._outbox.then(lambda ended=command: self._compactions.settle(ended.job_id, ended.result))
                 case out.Answer():
                     answer = command
                 case out.Refuse():
@@ -265,23 +266,9 @@ class Shell:
         """Compact now, and wait for what comes of it. Raises SessionClosed, or what lost the session."""
         answer = self.feed(inputs.Compact(focus))
         if answer.job_id is not None:
-            return await asyncio.shield(self._compaction_result(answer.job_id))
+            return await self._compactions.result(answer.job_id)
         await self._outbox.settled()
         return answer.compacted or CompactResult(compacted=False)
-
-    def _compaction_result(self, job_id: str) -> asyncio.Future[CompactResult]:
-        """What the job comes to: one future for all who ask."""
-        future = self._compacted.get(job_id)
-        if future is None:
-            future = self._compacted[job_id] = asyncio.get_running_loop().create_future()
-        return future
-
-    def _settle_compaction(self, ended: out.CompactionEnded) -> None:
-        # It may have ended before whoever asked could wait: the last one that ended is kept.
-        self._compacted = {job_id: future for job_id, future in self._compacted.items() if not future.done()}
-        future = self._compaction_result(ended.job_id)
-        if not future.done():
-            future.set_result(ended.result)
 
     def _hear(self, report: CompactionReport) -> None:
         if self.lost is None:
@@ -393,9 +380,7 @@ class Shell:
         for future in (future for futures in waiting.values() for future in futures):
             if not future.done():
                 future.set_exception(error)
-        for waiting in self._compacted.values():
-            if not waiting.done():
-                waiting.set_exception(error)
+        self._compactions.fail(error)
         while self._room:
             room = self._room.popleft()
             if not room.done():
