@@ -169,13 +169,8 @@ class Shell:
                     self._cancel_model()
                 case out.CancelTools():
                     self._outbox.then(lambda cancel=command: self._ports.tools.cancel(cancel.keys))
-                case out.StartCompaction():
-                    self._compaction = command.job.key
-                    self._ports.compactor.submit(command.job, command.priority, self._hear)
-                case out.PromoteCompaction():
-                    self._ports.compactor.promote(command.key, command.priority)
-                case out.CancelCompaction():
-                    self._ports.compactor.cancel(command.key)
+                case out.StartCompaction() | out.PromoteCompaction() | out.CancelCompaction():
+                    self._compact(command)
                 case out.StartTimer():
                     self._start_timer(command)
                 case out.CompactionEnded():
@@ -269,6 +264,17 @@ class Shell:
             return await self._compactions.result(answer.job_id)
         await self._outbox.settled()
         return answer.compacted or CompactResult(compacted=False)
+
+    def _compact(self, command: out.StartCompaction | out.PromoteCompaction | out.CancelCompaction) -> None:
+        compactor = self._ports.compactor
+        match command:
+            case out.StartCompaction():
+                self._compaction = command.job.key
+                compactor.submit(command.job, command.priority, self._hear)
+            case out.PromoteCompaction():
+                compactor.promote(command.key, command.priority)
+            case out.CancelCompaction():
+                compactor.cancel(command.key)
 
     def _hear(self, report: CompactionReport) -> None:
         if self.lost is None:
