@@ -66,13 +66,13 @@ def check_pin(conversation: Conversation, pin: Pin, limit: int) -> bool:
         return False
     if not pin.kept:
         return True
-    if not view.has(pin.message_id, conversation.messages):
+    message = pin.message or view.find(pin.message_id, conversation.messages)
+    if message is None:
         raise SessionError(
             f"There is no message '{pin.message_id}' in the conversation. Use the id of one of history(full=True).",
             "unknown_message",
         )
-    ids = {*view.pinned, pin.message_id}
-    tokens = sum(estimate_message(message, provider) for message in conversation.messages if message.id in ids)
+    tokens = sum(estimate_message(pinned, provider) for pinned in (*view.pinned, message))
     if tokens > _MOST_PINNED * limit:
         raise ConfigError(
             f"Pinned messages would take about {tokens} tokens, and may take {_MOST_PINNED:.0%} of the window"

@@ -71,7 +71,9 @@ class Conversation:
     tools: dict[str, ToolDefinition] = field(default_factory=dict[str, ToolDefinition])
     labels: dict[str, str] = field(default_factory=dict[str, str])
     messages: list[Message] = field(default_factory=list[Message])
-    view: View = field(default_factory=View)
+    left_out: int = 0
+    """How many older messages are in the journal alone: the conversation was read from a snapshot."""
+    view: View = field(init=False)
     queue: deque[tuple[int, Accepted]] = field(default_factory=deque[tuple[int, Accepted]])
     steers: list[tuple[int, Accepted]] = field(default_factory=list[tuple[int, Accepted]])
     open: OpenTurn | None = None
@@ -90,6 +92,9 @@ class Conversation:
     learned_limits: dict[str, int] = field(default_factory=dict[str, int])
     """Windows by model, in tokens, that overflow errors taught."""
     closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.view = View(self.session_id)
 
     def apply(self, record: Record) -> None:
         """Take in one record. Records come in order of `seq`, without a gap."""
@@ -126,9 +131,9 @@ class Conversation:
                 if entry.reason != "stale":
                     self.failed_compactions, self.failed_at = self.failed_compactions + 1, self.context_used
             case Pinned():
-                self._repin(entry.message_id, kept=True)
+                self._repin(entry.message_id, entry.message or self.view.find(entry.message_id, self.messages))
             case Unpinned():
-                self._repin(entry.message_id, kept=False)
+                self._repin(entry.message_id, None)
             case Cleared():
                 self.view.clear(len(self.messages))
                 self.context_used, self.last_turn, self.failed_compactions = 0, None, 0
@@ -232,12 +237,12 @@ class Conversation:
         if usage is not None:
             self.usage = self.usage.model_copy(update={"summariser": self.usage.summariser + usage})
 
-    def _repin(self, message_id: str, *, kept: bool) -> None:
-        """The estimate moves by what the pin changes in the view."""
+    def _repin(self, message_id: str, message: Message | None) -> None:
+        """Pin a message, or none of that id. The estimate moves by what that changes in the view."""
         provider = self.config.provider
         before = self.view.tokens(provider)
-        if kept:
-            self.view.pin(message_id, self.messages)
+        if message is not None:
+            self.view.pin(message, self.messages)
         else:
             self.view.unpin(message_id, self.messages)
         self.context_used = max(self.context_used + self.view.tokens(provider) - before, 0)

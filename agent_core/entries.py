@@ -13,7 +13,7 @@ from agent_core.config import SessionConfig
 from agent_core.content import ToolResultBlock
 from agent_core.errors import ErrorInfo
 from agent_core.frozen import Frozen
-from agent_core.messages import AssistantMessage, StopReason, TurnId, Usage
+from agent_core.messages import AssistantMessage, Message, StopReason, TurnId, Usage
 from agent_core.overlays import Overlay
 from agent_core.payloads import Delta, ToLLMPayload, When
 from agent_core.tools.definition import ToolDefinition
@@ -177,10 +177,11 @@ class CompactionFailed(Frozen):
 
 
 class Pinned(Frozen):
-    """A message is kept word for word whatever is compacted."""
+    """A message is kept word for word whatever is compacted. One that a summary has covered since comes along."""
 
     kind: Literal["pinned"] = "pinned"
     message_id: str
+    message: Message | None = None
 
 
 class Unpinned(Frozen):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from agent_core.entries import Settings
 from agent_core.errors import ProviderError
+from agent_core.messages import Message
 from agent_core.payloads import InterruptMode, ToLLMPayload, When
 from agent_core.ports import CompactionReport, ModelEvent, ToolReport
 
@@ -92,10 +93,14 @@ class Compact:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """Keep a message word for word from now on, or (not `kept`) no longer."""
+    """Keep a message word for word from now on, or (not `kept`) no longer.
+
+    `message` is the message itself, where the conversation holds it no more.
+    """
 
     message_id: str
     kept: bool = True
+    message: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)

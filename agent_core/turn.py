@@ -226,8 +226,8 @@ class Machine:
     def _pin(self, given: inputs.Pin) -> None:
         self._check_not_closed()
         if check_pin(self.conversation, given, self._window.known_limit):
-            pinned = Pinned if given.kept else Unpinned
-            self._recorder.record(pinned(message_id=given.message_id))
+            pinned = Pinned(message_id=given.message_id, message=given.message)
+            self._recorder.record(pinned if given.kept else Unpinned(message_id=given.message_id))
         self._recorder.do(out.Answer())
 
     def _shutdown(self, given: inputs.Shutdown) -> None:

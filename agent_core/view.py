@@ -12,7 +12,8 @@ from typing import assert_never
 
 from agent_core.compaction.lead import lead_message
 from agent_core.content import ThinkingBlock, ToolResultBlock, UserBlock
-from agent_core.messages import AssistantMessage, Message, TurnId, UserMessage
+from agent_core.frozen import Frozen
+from agent_core.messages import AssistantMessage, Message, SessionId, TurnId, UserMessage
 from agent_core.overlays import Dropped, Overlay, ShortenedResult, Summary
 from agent_core.tokens import estimate_message
 
@@ -30,6 +31,19 @@ class _Layer:
     repeated: Message | None = None
 
 
+class ViewState(Frozen):
+    """A view as a value, for the end of a history: indexes count from there."""
+
+    start: int
+    bare: int
+    summary: Summary | None
+    repeated: Message | None
+    shortened: tuple[ShortenedResult, ...]
+    dropped: tuple[str, ...]
+    hidden: tuple[TurnId, ...]
+    pinned: tuple[Message, ...]
+
+
 @dataclass(slots=True)
 class _Marks:
     """What is said of single messages and turns."""
@@ -43,9 +57,10 @@ class _Marks:
 class View:
     """The messages that are shown, in order."""
 
-    __slots__ = ("_layers", "_marks", "front", "shown")
+    __slots__ = ("_layers", "_marks", "_session_id", "front", "shown")
 
-    def __init__(self) -> None:
+    def __init__(self, session_id: SessionId) -> None:
+        self._session_id = session_id
         self.shown: list[Message] = []
         self.front = 0
         """How many of the messages shown stand for what was taken away: a summary, pins, the user's last words."""
@@ -81,7 +96,7 @@ class View:
     def hide_turn(self, turn_id: TurnId, messages: Sequence[Message]) -> None:
         """Show the newest turn's messages no more, nor a summary that tells of them: the one before it holds again."""
         self._marks.hidden.add(turn_id)
-        while (layer := self._layers[-1]).summary is not None and messages[layer.start - 1].turn_id == turn_id:
+        while len(self._layers) > 1 and messages[self._layers[-1].start - 1].turn_id == turn_id:
             self._layers.pop()
         self._rebuild(messages)
 
@@ -91,9 +106,9 @@ class View:
             self._marks.hidden.discard(turn_id)
             self._rebuild(messages)
 
-    def pin(self, message_id: str, messages: Sequence[Message]) -> None:
+    def pin(self, message: Message, messages: Sequence[Message]) -> None:
         """Keep a message word for word, whatever is laid over it."""
-        self._marks.pinned[message_id] = messages[self._index(message_id, messages)]
+        self._marks.pinned[message.id] = message
         self._rebuild(messages)
 
     def unpin(self, message_id: str, messages: Sequence[Message]) -> None:
@@ -120,15 +135,15 @@ class View:
         return self._layers[-1].summary
 
     @property
-    def pinned(self) -> Sequence[str]:
-        """The ids of the messages that are pinned."""
-        return tuple(self._marks.pinned)
+    def pinned(self) -> Sequence[Message]:
+        """The messages that are pinned, in the order in which they were."""
+        return tuple(self._marks.pinned.values())
 
-    def has(self, message_id: str, messages: Sequence[Message]) -> bool:
-        """Whether the message belongs to the conversation: it was not cleared away, nor was its turn taken out."""
+    def find(self, message_id: str, messages: Sequence[Message]) -> Message | None:
+        """The message, if it belongs to the conversation: it was not cleared away, nor was its turn taken out."""
         first = self._layers[0].start
         found = next((message for message in messages[first:] if message.id == message_id), None)
-        return found is not None and found.turn_id not in self._marks.hidden
+        return found if found is not None and found.turn_id not in self._marks.hidden else None
 
     def is_shortened(self, tool_use_id: str) -> bool:
         """Whether an overlay stands for this result already."""
@@ -154,6 +169,34 @@ class View:
             if message.content and message.turn_id not in self._marks.hidden
         ]
 
+    def state(self, first: int) -> ViewState:
+        """The view as a value, for the history from index `first` on, which is no later than `start`."""
+        layer, marks = self._layers[-1], self._marks
+        return ViewState(
+            start=layer.start - first,
+            bare=max(layer.bare - first, 0),
+            summary=layer.summary,
+            repeated=layer.repeated,
+            shortened=tuple(marks.shortened.values()),
+            dropped=tuple(sorted(marks.dropped)),
+            hidden=tuple(sorted(marks.hidden)),
+            pinned=tuple(marks.pinned.values()),
+        )
+
+    @classmethod
+    def restored(cls, session_id: SessionId, state: ViewState, messages: Sequence[Message]) -> "View":
+        """The view that has this state, over the end of its history."""
+        view = cls(session_id)
+        view._layers = [_Layer(state.start, state.bare, state.summary, state.repeated)]
+        view._marks = _Marks(
+            {overlay.tool_use_id: overlay for overlay in state.shortened},
+            set(state.dropped),
+            set(state.hidden),
+            {message.id: message for message in state.pinned},
+        )
+        view._rebuild(messages)
+        return view
+
     @staticmethod
     def _index(message_id: str, messages: Sequence[Message]) -> int:
         """Where the message is, looked for from the end; -1 if it is not there."""
@@ -171,9 +214,8 @@ class View:
             for index, message in enumerate(messages[layer.start :], layer.start)
             if message.content and message.id not in marks.dropped and message.turn_id not in marks.hidden
         ]
-        like = messages[max(layer.start - 1, 0)] if messages else None
         previous = self.shown[0] if self.shown else None
-        lead = lead_message(layer.summary, self._carried(messages), like, previous) if like else None
+        lead = lead_message(self._session_id, layer.summary, self._carried(messages), previous)
         front = [message for message in (lead, layer.repeated) if message is not None]
         self.front = len(front)
         self.shown = front + [message for message in shown if message.content]

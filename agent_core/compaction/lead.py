@@ -8,21 +8,22 @@ import json
 from collections.abc import Iterator, Sequence
 
 from agent_core.content import AssistantBlock, ImageBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
-from agent_core.messages import Message, UserMessage
+from agent_core.messages import Message, SessionId, TurnId, UserMessage
 from agent_core.overlays import Summary
 
 SUMMARY_HEADING = "[Previous conversation summary]"
 PIN_HEADING = "[Pinned message, word for word]"
 
+_NO_TURN = TurnId("")
 _Block = TextBlock | ImageBlock
 
 
 def lead_message(
-    summary: Summary | None, carried: Sequence[Message], like: Message, previous: Message | None
+    session_id: SessionId, summary: Summary | None, carried: Sequence[Message], previous: Message | None
 ) -> UserMessage | None:
     """The message for a summary and the pinned messages that are not shown in their place; None if there is neither.
 
-    `like` tells whose conversation it is. `previous` is given back if it says the same.
+    It is of no turn. `previous` is given back if it says the same.
     """
     blocks: list[_Block] = [] if summary is None else [TextBlock(text=f"{SUMMARY_HEADING}\n\n{summary.text}")]
     for message in carried:
@@ -33,10 +34,9 @@ def lead_message(
     if isinstance(previous, UserMessage) and previous.marker == "summary" and previous.content == content:
         return previous
     return UserMessage(
-        id=f"{like.session_id}/summary/{summary.job_id if summary else 'none'}",
-        session_id=like.session_id,
-        turn_id=like.turn_id,
-        created_at=like.created_at,
+        id=f"{session_id}/summary/{summary.job_id if summary else 'none'}",
+        session_id=session_id,
+        turn_id=_NO_TURN,
         marker="summary",
         content=content,
     )

@@ -12,6 +12,7 @@ from agent_core.entries import Complete, ToolBatch, ToolSettled, TurnEnded, Turn
 from agent_core.messages import AssistantMessage, Message, SessionId, TurnId, UserMessage
 from agent_core.payloads import SessionState
 from agent_core.ports import ModelRequest, Record
+from agent_core.snapshot import decode_snapshot, encode_snapshot
 
 FOLDED = [
     "epoch",
@@ -31,6 +32,11 @@ FOLDED = [
     "usage",
     "context_used",
     "compactions",
+    "compaction_waited",
+    "failed_compactions",
+    "failed_at",
+    "learned_limits",
+    "performed",
     "closed",
     "parent_id",
 ]
@@ -50,6 +56,21 @@ def check_replay(live: Conversation, records: Sequence[Record]) -> None:
     for name in FOLDED:
         assert getattr(again, name) == getattr(live, name), f"{name} differs after a replay"
     assert again.view.shown == live.view.shown, "the view differs after a replay"
+
+
+def check_snapshot(live: Conversation, older: Conversation, records: Sequence[Record]) -> Conversation:
+    """An older snapshot, with the records after it, is as good as a replay. Returns a newer one between two turns."""
+    for record in records[older.last_seq :]:
+        older.apply(Record(record.seq, record.epoch, record.at, decode(encode(record.entry))))
+    for name in (name for name in FOLDED if name != "messages"):
+        assert getattr(older, name) == getattr(live, name), f"{name} differs from a snapshot"
+    assert older.messages == live.messages[older.left_out :], "messages differ from a snapshot"
+    assert older.view.shown == live.view.shown, "the view differs from a snapshot"
+    if live.open is not None:
+        return older
+    newer = decode_snapshot(live.session_id, encode_snapshot(live))
+    assert newer is not None, "the snapshot cannot be read"
+    return newer
 
 
 def check_request(request: ModelRequest) -> None:

@@ -52,7 +52,7 @@ from agent_core.ports import (
 from agent_core.status import CompactResult
 from agent_core.tools.definition import ToolDefinition, ToolReference
 from agent_core.turn import Machine
-from tests.core.invariants import check_records, check_replay, check_request, check_state, replayed
+from tests.core.invariants import check_records, check_replay, check_request, check_snapshot, check_state, replayed
 
 SESSION = SessionId("s")
 LIMIT = 100_000
@@ -166,6 +166,7 @@ class Playbook:
         self.records.append(opened)
         conversation = Conversation(SESSION)
         conversation.apply(opened)
+        self._snapshot = replayed(SESSION, [opened])
         self._start(conversation, epoch=1)
 
     def _start(self, conversation: Conversation, epoch: int) -> None:
@@ -210,6 +211,7 @@ class Playbook:
                 self._call = command.call
         check_records(self.records)
         check_replay(self.conversation, self.records)
+        self._snapshot = check_snapshot(self.conversation, self._snapshot, self.records)
         check_state(self.machine.state, self.conversation)
         return commands
 

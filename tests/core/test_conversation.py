@@ -177,7 +177,7 @@ def test_a_shortened_result_stays_shortened_when_more_is_taken_away() -> None:
 
 def test_a_hidden_turn_can_be_shown_again() -> None:
     messages = [message("u1", "One.", 1), message("u2", "Two.", 2)]
-    view = View()
+    view = View(SessionId("s"))
     for item in messages:
         view.append(item)
     view.hide_turn(TurnId("u1"), messages)
@@ -196,7 +196,7 @@ def test_a_clear_forgets_overlays_and_hidden_turns() -> None:
 
 
 def test_the_estimate_of_a_view_counts_blocks_of_every_kind() -> None:
-    view = View()
+    view = View(SessionId("s"))
     blocks = (TextBlock(text="a" * 40), ImageBlock(url="https://example.org/cat.png"))
     view.append(UserMessage(id="1", session_id=SESSION, turn_id=TurnId("u1"), content=blocks))
     view.append(
