@@ -14,6 +14,10 @@ from agent_core.errors import Fenced, PlacementError, RayconteurError, SessionEr
 from agent_core.messages import SessionId
 from agent_core.ports import Record
 from agent_core.session import Ports, Shell
+from agent_core.snapshotting import claimed
+
+# A full host makes room for more than the one that needs it: this part of what it may hold.
+_ROOM = 100
 
 
 class SessionHost:
@@ -58,7 +62,6 @@ class SessionHost:
                 return shell
             task = self._opening.get(session_id)
             if task is None:
-                self._check(session_id, opened)
                 recover = inputs.Recover(reopen)
                 task = asyncio.get_running_loop().create_task(self._activate(session_id, opened, recover))
                 self._opening[session_id] = task
@@ -79,11 +82,12 @@ class SessionHost:
 
     async def _activate(self, session_id: SessionId, opened: Opened | None, recover: inputs.Recover) -> Shell:
         journal = self.ports.journal
+        await self._make_room(session_id, opened)
         if opened is None and not await journal.exists(session_id):
             raise SessionError(f"There is no session '{session_id}'. Give a model to make it.", "unknown_session")
         first = Record(1, 1, self.ports.clock.now(), opened) if opened is not None else None
         claim = await journal.claim(session_id, self.ports.owner, first)
-        shell = Shell(claim, self.ports, self._forget)
+        shell = Shell(await claimed(claim, journal), claim, self.ports, self._forget)
         try:
             await shell.perform(recover)
         except asyncio.CancelledError:
@@ -95,16 +99,34 @@ class SessionHost:
         self._fenced.pop(session_id, None)
         return shell
 
-    def _check(self, session_id: SessionId, opened: Opened | None) -> None:
-        taken = len(self._shells) + len(self._opening)
-        if taken >= self._capacity and session_id not in self._shells:
+    async def _make_room(self, session_id: SessionId, opened: Opened | None) -> None:
+        """Raises PlacementError if the host is full of sessions that are wanted."""
+        if opened is not None:
+            check_windows(opened.config, self.ports.limit_of)
+        # Its own opening is under way already.
+        taken = len(self._shells) + len(self._opening) - 1
+        if taken < self._capacity or session_id in self._shells:
+            return
+        if not await self.put_away(at_most=max(1, self._capacity // _ROOM)):
             raise PlacementError(
                 f"This actor hosts {taken} sessions, as many as it may. Shut some down, or set"
                 " sessions_per_actor or session_actors higher.",
                 "full",
             )
-        if opened is not None:
-            check_windows(opened.config, self.ports.limit_of)
+
+    async def put_away(self, idle: float = 0.0, at_most: int | None = None) -> int:
+        """Let go of sessions that nobody has wanted anything of for `idle` seconds, the longest first: how many.
+
+        They are in the journal, and activated by whoever wants them next.
+        """
+        until = self.ports.clock.now() - idle
+        waiting = [(since, shell) for shell in self._shells.values() if (since := shell.idle_since) is not None]
+        waiting = sorted((item for item in waiting if item[0] <= until), key=lambda item: item[0])[:at_most]
+        gone = await asyncio.gather(*(shell.rest() for _, shell in waiting))
+        for (_, shell), rests in zip(waiting, gone, strict=True):
+            if rests:
+                self._forget(shell)
+        return sum(gone)
 
     def _forget(self, shell: Shell) -> None:
         if isinstance(shell.lost, Fenced):

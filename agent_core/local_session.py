@@ -13,7 +13,7 @@ from agent_core.entries import FromLLMPayload, Settings, TurnEnded
 from agent_core.hosting import SessionHost
 from agent_core.messages import Message, SessionId, TurnId
 from agent_core.payloads import InterruptMode, When
-from agent_core.session import Shell
+from agent_core.session import PUT_AWAY, Shell
 from agent_core.session_protocol import Input, id_of
 from agent_core.status import CompactResult, SessionStatus
 from agent_core.stream import Subscription
@@ -41,13 +41,19 @@ class LocalSession:
     def is_shutdown(self) -> bool:
         return self._shell.is_shutdown
 
+    async def _live(self) -> Shell:
+        """The shell, or the one that took its place when the session had been put away."""
+        if self._shell.lost is not None and self._shell.lost.kind == PUT_AWAY:
+            self._shell = await self._host.open(self.id)
+        return self._shell
+
     async def send(
         self, message: Input, *, when: When = "after", key: str | None = None
     ) -> AsyncIterator[FromLLMPayload]:
-        given = inputs.Submit(payload_of(message), when, key)
-        subscription = self._subscribe(Cursor() if self._shell.is_repeat(given) else None)
+        shell, given = await self._live(), inputs.Submit(payload_of(message), when, key)
+        subscription = self._subscribe(Cursor() if shell.is_repeat(given) else None)
         try:
-            turn_id = await self._shell.submit(given)
+            turn_id = await shell.submit(given)
             async for event in subscription:
                 payload = event.payload
                 if getattr(payload, "turn_id", None) == turn_id:
@@ -56,10 +62,10 @@ class LocalSession:
                         return
         finally:
             subscription.close()
-        raise self._shell.ended_early()
+        raise shell.ended_early()
 
     async def submit(self, message: Input, *, when: When = "after", key: str | None = None) -> TurnId:
-        return await self._shell.submit(inputs.Submit(payload_of(message), when, key))
+        return await (await self._live()).submit(inputs.Submit(payload_of(message), when, key))
 
     async def ask(self, message: Input, *, when: When = "after", key: str | None = None) -> str:
         turn_id = await self.submit(message, when=when, key=key)
@@ -69,6 +75,7 @@ class LocalSession:
         return self._events(self._shell.stream.cursor if after is None else after)
 
     async def _events(self, after: Cursor) -> AsyncIterator[Event]:
+        await self._live()
         subscription = self._subscribe(after)
         try:
             async for event in subscription:
@@ -80,20 +87,20 @@ class LocalSession:
         return Subscription(self._shell.stream, lambda seq: self._journal.read(self.id, seq), after)
 
     async def interrupt(self, mode: InterruptMode = "keep") -> bool:
-        return (await self._shell.perform(inputs.Interrupt(mode))).turn_id is not None
+        return (await (await self._live()).perform(inputs.Interrupt(mode))).turn_id is not None
 
     async def retry(self) -> TurnId:
-        return (await self._shell.perform(inputs.Retry())).turn_id or TurnId("")
+        return (await (await self._live()).perform(inputs.Retry())).turn_id or TurnId("")
 
     async def status(self) -> SessionStatus:
-        return self._shell.status()
+        return (await self._live()).status()
 
     async def history(self, *, full: bool = False) -> Sequence[Message]:
-        conversation = self._shell.conversation
-        return tuple(conversation.messages if full else conversation.view.shown)
+        shell = await self._live()
+        return tuple((await shell.whole()).messages if full else shell.conversation.view.shown)
 
     async def clear(self) -> None:
-        await self._shell.perform(inputs.Clear())
+        await (await self._live()).perform(inputs.Clear())
 
     async def system_prompt(self) -> str | None:
         return self._shell.conversation.config.system_prompt
@@ -124,18 +131,19 @@ class LocalSession:
 
     async def configure(self, changes: Settings) -> None:
         """Change several settings at once."""
-        await self._shell.perform(inputs.Configure(changes))
+        await (await self._live()).perform(inputs.Configure(changes))
 
     async def compact(self, *, focus: str = "") -> CompactResult:
-        return await self._shell.compact(focus)
+        return await (await self._live()).compact(focus)
 
     async def pin(self, message: str | Message) -> None:
-        await self._shell.perform(inputs.Pin(id_of(message)))
+        await (await self._live()).pin(id_of(message), kept=True)
 
     async def unpin(self, message: str | Message) -> None:
-        await self._shell.perform(inputs.Pin(id_of(message), kept=False))
+        await (await self._live()).pin(id_of(message), kept=False)
 
     async def shutdown(self, *, graceful: bool = True) -> None:
-        await self._shell.perform(inputs.Shutdown("finish" if graceful else "cancel"))
-        await self._shell.wait_closed()
+        shell = await self._live()
+        await shell.perform(inputs.Shutdown("finish" if graceful else "cancel"))
+        await shell.wait_closed()
         self._host.release(self.id)

@@ -7,7 +7,6 @@ tool calls) waits in the outbox until the entries before it are in the journal; 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -17,8 +16,9 @@ from agent_core.compaction_results import CompactionResults
 from agent_core.config import SessionConfig
 from agent_core.conversation import Conversation
 from agent_core.entries import Entry, TurnEnded
-from agent_core.errors import ProviderError, RayconteurError, SessionClosed, SessionError
+from agent_core.errors import RayconteurError, SessionClosed, SessionError
 from agent_core.messages import SessionId, TurnId
+from agent_core.model_calls import ModelCalls
 from agent_core.outbox import Outbox
 from agent_core.payloads import Delta, UserInput
 from agent_core.ports import (
@@ -28,18 +28,19 @@ from agent_core.ports import (
     Compactor,
     Journal,
     Model,
-    ModelRequest,
     Record,
     ToolExecutor,
     ToolReport,
 )
 from agent_core.session_log import SessionLog
+from agent_core.snapshotting import Snapshots, whole
 from agent_core.status import CompactResult, SessionStatus
 from agent_core.stream import EventStream
-from agent_core.submission import TurnResult
+from agent_core.submission import TurnResult, result_of
 from agent_core.turn import Machine
 
 MAILBOX = 32
+PUT_AWAY = "put_away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Ports:
     """What the sessions of one process perform their commands with.
 
     `limit_of` gives a model's context window in tokens, or raises ConfigError. `owner` names the process in the
-    journal.
+    journal. Between two snapshots of a session there are `snapshot_after` records at least.
     """
 
     model: Model
@@ -58,15 +59,15 @@ class Ports:
     limit_of: Callable[[SessionConfig], int]
     owner: str = "local"
     node: str = ""
+    snapshot_after: int = 200
 
 
 class Shell:
     """One live session. Everything here runs on one event loop; only `status` may be read from another thread."""
 
-    def __init__(self, claim: Claim, ports: Ports, on_lost: Callable[["Shell"], None]) -> None:
-        conversation = Conversation(claim.session_id)
-        for record in claim.records:
-            conversation.apply(record)
+    def __init__(
+        self, conversation: Conversation, claim: Claim, ports: Ports, on_lost: Callable[["Shell"], None]
+    ) -> None:
         self._ports = ports
         self._conversation = conversation
         self._machine = Machine(conversation, claim.epoch, ports.limit_of)
@@ -74,7 +75,8 @@ class Shell:
         self.stream = EventStream(claim.epoch, conversation.last_seq)
         self.epoch = claim.epoch
         self._on_lost = on_lost
-        self._model_task: asyncio.Task[None] | None = None
+        self._snapshots = Snapshots(conversation, claim, ports.journal, ports.snapshot_after)
+        self._calls = ModelCalls(ports.model, self._listen)
         self._waiting_ends: dict[TurnId, list[asyncio.Future[TurnResult]]] = {}
         self._compaction: str | None = None
         self._compactions = CompactionResults()
@@ -82,8 +84,9 @@ class Shell:
         self._room: deque[asyncio.Future[None]] = deque()
         self._closed = asyncio.Event()
         self._log = SessionLog(claim.session_id)
-        if len(claim.records) == 1:
+        if conversation.last_seq == 1:
             self._log.fact(claim.records[0].entry)
+        self._used = ports.clock.now()
         self.lost: RayconteurError | None = None
         if conversation.closed:
             self._closed.set()
@@ -155,18 +158,19 @@ class Shell:
         if self.lost is not None:
             raise self.lost
         answer, refusal = out.Answer(), None
-        for command in self._machine.handle(given, self._ports.clock.now()):
+        self._used = self._ports.clock.now()
+        for command in self._machine.handle(given, self._used):
             match command:
                 case out.Emit():
                     self._emit(command.delta)
                 case out.Journal():
                     self._write(command.record)
                 case out.CallModel():
-                    self._start_model(command.call, command.request)
+                    self._calls.start(command.call, command.request)
                 case out.RunTools():
                     self._outbox.then(lambda run=command: self._ports.tools.dispatch(run.invocations, self._report))
                 case out.CancelModel():
-                    self._cancel_model()
+                    self._calls.cancel()
                 case out.CancelTools():
                     self._outbox.then(lambda cancel=command: self._ports.tools.cancel(cancel.keys))
                 case out.StartCompaction() | out.PromoteCompaction() | out.CancelCompaction():
@@ -202,9 +206,11 @@ class Shell:
         entry: Entry = record.entry
         self._log.fact(entry)
         if isinstance(entry, TurnEnded):
+            if self._outbox.empty:
+                self._snapshots.take_if_due()
             for future in self._waiting_ends.pop(entry.turn_id, ()):
                 if not future.done():
-                    future.set_result(self._result(entry))
+                    future.set_result(result_of(entry, self._conversation))
         elif entry.kind == "closed":
             self._close()
         elif entry.kind == "reopened":
@@ -223,37 +229,15 @@ class Shell:
             f"Session '{self.id}' was shut down before the turn ended. Open it again to go on.", "closed"
         )
 
-    # --- the model --------------------------------------------------------------------------------------------------
+    # --- what comes back --------------------------------------------------------------------------------------------
 
-    def _start_model(self, call: int, request: ModelRequest) -> None:
-        self._log.asked(request)
-        self._model_task = asyncio.get_running_loop().create_task(self._run_model(call, request))
-
-    async def _run_model(self, call: int, request: ModelRequest) -> None:
-        failure = ProviderError("The answer ended before it was whole. Try again.", "cut_short")
-        try:
-            async with aclosing(self._ports.model.stream(request)) as events:
-                async for event in events:
-                    self.feed(inputs.FromModel(call, event))
-        except ProviderError as error:
-            failure = error
-        except RayconteurError as error:
-            failure = ProviderError(error.message, "bad_request")
-        except Exception as error:  # noqa: BLE001 - the boundary to whatever model it was given
-            # A model that breaks its contract must not leave the turn open for ever.
-            self._log.broken("model", error, request.turn_id)
-            failure = ProviderError(f"The model failed ({type(error).__name__}). See the log, then retry.", "server")
+    def _listen(self, given: inputs.Input) -> None:
+        """Take what a port has to say, unless the session is lost."""
         if self.lost is None:
-            self.feed(inputs.ModelFailed(call, failure))
-
-    def _cancel_model(self) -> None:
-        if self._model_task is not None:
-            self._model_task.cancel()
-            self._model_task = None
+            self.feed(given)
 
     def _report(self, report: ToolReport) -> None:
-        if self.lost is None:
-            self.feed(inputs.FromTool(report))
+        self._listen(inputs.FromTool(report))
 
     # --- compaction -------------------------------------------------------------------------------------------------
 
@@ -277,8 +261,7 @@ class Shell:
                 compactor.cancel(command.key)
 
     def _hear(self, report: CompactionReport) -> None:
-        if self.lost is None:
-            self.feed(inputs.FromCompactor(report))
+        self._listen(inputs.FromCompactor(report))
 
     def _start_timer(self, timer: out.StartTimer) -> None:
         task = asyncio.get_running_loop().create_task(self._measure(timer))
@@ -287,8 +270,7 @@ class Shell:
 
     async def _measure(self, timer: out.StartTimer) -> None:
         await self._ports.clock.sleep(timer.seconds)
-        if self.lost is None:
-            self.feed(inputs.TimerEnded(timer.timer))
+        self._listen(inputs.TimerEnded(timer.timer))
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
@@ -301,20 +283,24 @@ class Shell:
         ended = self._conversation.turns[turn_id]
         if ended is not None:
             await self._outbox.settled()
-            return self._result(ended)
+            return result_of(ended, await self.whole())
         if self._closed.is_set():
             raise self.ended_early()
         future: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
         self._waiting_ends.setdefault(turn_id, []).append(future)
         return await future
 
-    def _result(self, ended: TurnEnded) -> TurnResult:
-        return TurnResult(
-            turn_id=ended.turn_id,
-            outcome=ended.outcome,
-            text=self._conversation.final_text(ended.turn_id),
-            error=ended.error,
-        )
+    async def whole(self) -> Conversation:
+        """The state with every message that was ever said, those that only the journal has too."""
+        return await whole(self._conversation, self._ports.journal)
+
+    async def pin(self, message_id: str, *, kept: bool) -> None:
+        """Keep a message word for word, or no longer. Raises SessionError if unknown, ConfigError for too much."""
+        message = None
+        if kept and self._conversation.left_out:
+            conversation = await self.whole()
+            message = conversation.view.find(message_id, conversation.messages)
+        await self.perform(inputs.Pin(message_id, kept, message))
 
     async def wait_closed(self) -> None:
         """Wait until the session is shut down. Raises what lost it before."""
@@ -361,7 +347,7 @@ class Shell:
             return
         self.lost = error
         self._outbox.close(error)
-        self._cancel_model()
+        self._calls.cancel()
         self._stop_compacting()
         turn = self._conversation.open
         if turn is not None and turn.batch is not None:
@@ -375,6 +361,21 @@ class Shell:
             self._ports.compactor.cancel(self._compaction)
         for task in self._timers:
             task.cancel()
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nobody has wanted anything of the session (seconds since the epoch), None while somebody does."""
+        wanted = self._conversation.open or self._conversation.queue or self._waiting_ends or self._room
+        busy = not self._outbox.empty or self.stream.is_read or self._machine.compaction.job_id is not None
+        return None if wanted or busy or self.lost else self._used
+
+    async def rest(self) -> bool:
+        """Take a snapshot of a session that is idle and let go of it: whether it was idle all the while."""
+        await self._snapshots.kept()
+        if self.idle_since is None:
+            return False
+        self.drop(SessionError(f"Session '{self.id}' was put away while idle. Open it again to go on.", PUT_AWAY))
+        return True
 
     def _lose(self, error: RayconteurError) -> None:
         self._log.lost(error, self._conversation.open.turn_id if self._conversation.open else None)

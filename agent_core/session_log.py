@@ -52,6 +52,10 @@ class SessionLog:
         """Another owner has the session, or the journal failed."""
         self._line(logging.WARNING, turn_id, f"lost {type(error).__name__} kind={error.kind}")
 
+    def snapshot_lost(self, error: RayconteurError) -> None:
+        """A snapshot was not kept: the next activation replays more."""
+        self._line(logging.WARNING, None, f"snapshot_lost {type(error).__name__} kind={error.kind}")
+
     def broken(self, part: str, error: Exception, turn_id: TurnId | None) -> None:
         """A part broke its contract. What the error says may be content, so only DEBUG shows it, with its place."""
         said = f"broken {part}: {type(error).__name__} (log level DEBUG shows more)"

@@ -40,6 +40,11 @@ class EventStream:
         """The deltas since the newest fact."""
         return self._partial
 
+    @property
+    def is_read(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     def fact(self, record: Record) -> None:
         """A record is durable: its entry is an event, and it stands for the deltas before it."""
         self._seq, self._delta = record.seq, 0

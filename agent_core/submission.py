@@ -4,7 +4,8 @@ The rule here: the local session and the handle on a cluster use these very func
 """
 
 from agent_core.content import TextBlock
-from agent_core.entries import Outcome
+from agent_core.conversation import Conversation
+from agent_core.entries import Outcome, TurnEnded
 from agent_core.errors import ConfigError, ErrorInfo, ProviderError, RayconteurError, SessionError, ToolError
 from agent_core.frozen import Frozen
 from agent_core.messages import TurnId
@@ -41,6 +42,16 @@ def payload_of(message: str | UserInput | ToolResults) -> ToLLMPayload:
             " errors='replace' and send it again."
         ) from None
     return UserInput(content=(TextBlock(text=message),))
+
+
+def result_of(ended: TurnEnded, conversation: Conversation) -> TurnResult:
+    """The result of a turn that has ended in this conversation."""
+    return TurnResult(
+        turn_id=ended.turn_id,
+        outcome=ended.outcome,
+        text=conversation.final_text(ended.turn_id),
+        error=ended.error,
+    )
 
 
 def answer_of(result: TurnResult) -> str:

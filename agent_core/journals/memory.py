@@ -13,7 +13,7 @@ from agent_core.errors import JournalError
 from agent_core.journals.info import SessionInfo
 from agent_core.journals.rules import Head, Span, judge, refuse_shape, taken
 from agent_core.messages import SessionId
-from agent_core.ports import Append, Claim, JournalOutcome, Record
+from agent_core.ports import Append, Claim, JournalOutcome, Record, Snapshot
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class _Log:
     created_at: float
     epoch: int = 0
     records: list[Record] = field(default_factory=list[Record])
+    snapshot: Snapshot | None = None
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -46,7 +47,8 @@ class MemoryJournal:
             refusal = self._append(Append(session_id, log.epoch, [replace(first, epoch=log.epoch)]))
             if refusal is not None:
                 raise refusal
-        return Claim(session_id, log.epoch, tuple(log.records))
+        after = log.snapshot.seq if log.snapshot else 0
+        return Claim(session_id, log.epoch, tuple(log.records[after:]), log.snapshot)
 
     async def append(self, appends: Sequence[Append]) -> Sequence[JournalOutcome]:
         """See `Journal.append`. Never raises."""
@@ -73,6 +75,15 @@ class MemoryJournal:
         """See `Journal.read`."""
         log = self._logs.get(session_id)
         return tuple(log.records[max(0, after) :]) if log else ()
+
+    async def save_snapshot(self, session_id: SessionId, epoch: int, snapshot: Snapshot) -> None:
+        """See `Journal.save_snapshot`."""
+        log = self._logs.get(session_id)
+        judged = judge(Head(log.epoch, len(log.records)) if log else None, Span(session_id, epoch, snapshot.seq, 0))
+        if isinstance(judged, JournalError):
+            raise judged
+        if log is not None and (log.snapshot is None or log.snapshot.seq <= snapshot.seq):
+            log.snapshot = snapshot
 
     async def exists(self, session_id: SessionId) -> bool:
         """See `Journal.exists`."""

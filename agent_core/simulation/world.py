@@ -91,10 +91,16 @@ class World:
             self.compactors.port(process),
             window,
             process.name,
+            snapshot_after=self.random.choice((1, 10, 200)),
         )
         host = SessionHost(ports)
         self._processes.append((process, host))
         self._place = dict.fromkeys(self.sessions, self._processes[-1])
+
+    def put_away(self) -> None:
+        """The process lets go of what is idle, as one that is short of memory does."""
+        process, host = self._processes[-1]
+        process.start(host.put_away)
 
     def kill_process(self) -> None:
         """The process that hosts the sessions dies; another takes over."""

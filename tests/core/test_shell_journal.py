@@ -196,7 +196,7 @@ async def test_a_model_call_of_a_lost_session_is_cancelled() -> None:
     stage.model.gate = asyncio.Event()
     session = await stage.session()
     await session.submit("Hi.")
-    task = stage.shell()._model_task
+    task = stage.shell()._calls._task
     assert task is not None
     stage.host.drop_all(SessionClosed("The runtime was closed. Open another.", "closed"))
     await asyncio.wait([task])
