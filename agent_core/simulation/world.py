@@ -155,9 +155,17 @@ class World:
         for name, events in self.evidence.shown.items():
             rules.check_shown(name, events, logs[SessionId(name.partition(" ")[0])])
 
+    async def _written(self) -> None:
+        """Wait until what the live sessions have decided is in the journal; a late report may just have come."""
+        for session_id in self.sessions:
+            shell = self._place[session_id][1].find(session_id)
+            if shell is not None and shell.lost is None:
+                await shell.settled()
+
     async def check_end(self) -> None:
         """What must hold once the faults have ceased and everything has had its time."""
         await self.check()
+        await self._written()
         logs = await self.logs()
         for session_id, records in logs.items():
             shell = self._place[session_id][1].find(session_id)
