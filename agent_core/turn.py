@@ -226,9 +226,16 @@ class Machine:
     def _pin(self, given: inputs.Pin) -> None:
         self._check_not_closed()
         if check_pin(self.conversation, given, self._window.known_limit):
-            pinned = Pinned(message_id=given.message_id, message=given.message)
-            self._recorder.record(pinned if given.kept else Unpinned(message_id=given.message_id))
+            self._recorder.record(self._pinned(given) if given.kept else Unpinned(message_id=given.message_id))
         self._recorder.do(out.Answer())
+
+    def _pinned(self, given: inputs.Pin) -> Pinned:
+        """A message that no longer stands goes along: whoever begins with a snapshot does not have it."""
+        view, messages = self.conversation.view, self.conversation.messages
+        message = (
+            None if view.stands(given.message_id, messages) else given.message or view.find(given.message_id, messages)
+        )
+        return Pinned(message_id=given.message_id, message=message)
 
     def _shutdown(self, given: inputs.Shutdown) -> None:
         self._stopping = True

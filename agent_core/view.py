@@ -90,7 +90,12 @@ class View:
 
     def _summarise(self, summary: Summary, messages: Sequence[Message]) -> None:
         start = self._index(summary.through, messages) + 1
-        repeated = messages[self._index(summary.repeated, messages)] if summary.repeated else None
+        # The user's last words may stand from the summary before this one.
+        repeated = self._layers[-1].repeated
+        if summary.repeated is None:
+            repeated = None
+        elif repeated is None or repeated.id != summary.repeated:
+            repeated = messages[self._index(summary.repeated, messages)]
         self._layers.append(_Layer(start, len(messages), summary, repeated))
 
     def hide_turn(self, turn_id: TurnId, messages: Sequence[Message]) -> None:
@@ -144,6 +149,10 @@ class View:
         first = self._layers[0].start
         found = next((message for message in messages[first:] if message.id == message_id), None)
         return found if found is not None and found.turn_id not in self._marks.hidden else None
+
+    def stands(self, message_id: str, messages: Sequence[Message]) -> bool:
+        """Whether the message is behind what summaries and clears have taken away."""
+        return self._index(message_id, messages) >= self.start
 
     def is_shortened(self, tool_use_id: str) -> bool:
         """Whether an overlay stands for this result already."""
