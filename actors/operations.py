@@ -134,7 +134,7 @@ async def _compact(context: Context, session_id: SessionId, focus: str) -> bytes
 
 
 async def _pin(context: Context, session_id: SessionId, message_id: str, kept: bool) -> None:  # noqa: FBT001 - as above
-    await (await _live(context, session_id)).perform(inputs.Pin(message_id, kept))
+    await (await _live(context, session_id)).pin(message_id, kept=kept)
 
 
 async def _shutdown(context: Context, session_id: SessionId, graceful: bool) -> None:  # noqa: FBT001 - from the wire

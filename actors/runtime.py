@@ -48,7 +48,8 @@ class Runtime:
     the router. `max_concurrent_requests` bounds the requests of one actor to providers. `durability` is "process"
     (survives the death of any process) or "power" (also that of the machine). In seconds: a program that is not heard
     of for a `lease` (30) loses its place in its streams, and goes on from there; a tool waits for `scale_up_wait` (0)
-    for a node that has what it asks for.
+    for a node that has what it asks for; a session that nobody has wanted anything of for `put_away_after` (600) is put
+    away until somebody does, and sooner in an actor that takes more than `actor_memory` bytes.
     """
 
     def __init__(

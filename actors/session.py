@@ -18,6 +18,7 @@ from actors.envelopes import MOVED, Frame, Request, answer_frame, refusal_frame
 from actors.finding import dead_jobs
 from actors.journal import JournalHandle
 from actors.operations import OPERATIONS, Context
+from actors.resting import put_idle_away
 from actors.settings import JOURNAL_NAME, LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
@@ -87,6 +88,7 @@ class SessionActor:
             )
             self._host = SessionHost(ports, self._capacity)
             self._keep(self._sweep())
+            self._keep(put_idle_away(self._host, self._settings))
             if self._settings.tethered:
                 self._keep(hold_on(self._settings))
         return self._host

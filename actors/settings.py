@@ -25,7 +25,8 @@ class RuntimeSettings:
     `session_actors`; at 1, sessions that are not said to share have an actor each, at most `max_actors`. Each of the
     `executors` runs `executor_slots` calls at once, each of the `compactors` makes `compactor_slots` summaries. Times
     are in seconds: a client that is not heard of for a `lease` is let go, and a tool waits for `scale_up_wait` for a
-    node that has what it asks for.
+    node that has what it asks for. A session that nobody has wanted anything of for `put_away_after` is put away, and
+    sooner in an actor that takes more than `actor_memory` bytes.
     """
 
     namespace: str
@@ -43,6 +44,8 @@ class RuntimeSettings:
     max_concurrent_requests: int = 64
     lease: float = 30.0
     scale_up_wait: float = 0.0
+    put_away_after: float = 600.0
+    actor_memory: int | None = None
     durability: Durability = "process"
     node_id: str | None = None
 
@@ -77,9 +80,12 @@ class Options(TypedDict, total=False):
     max_concurrent_requests: int | None
     lease: float | None
     scale_up_wait: float | None
+    put_away_after: float | None
+    actor_memory: int | None
 
 
 _SHORTEST_LEASE = 0.5
+_SHORTEST_REST = 0.1
 _SHARED_CAPACITY = 10_000
 
 
@@ -103,6 +109,8 @@ def _objection(name: str, value: object) -> str | None:
             return None if value in {"process", "power"} else "'process' or 'power'"
         case "lease":
             return None if number >= _SHORTEST_LEASE else f"{_SHORTEST_LEASE} seconds or more"
+        case "put_away_after":
+            return None if number >= _SHORTEST_REST else f"{_SHORTEST_REST} seconds or more"
         case "scale_up_wait":
             return None if number >= 0 else "0 seconds or more"
         case _:
