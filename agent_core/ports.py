@@ -198,12 +198,24 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A session's state after record `seq`, as its owner encoded it. A shortcut: every record is kept all the same."""
+
+    seq: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """Ownership of a session: the new epoch and everything that happened so far (no records: a new session)."""
+    """Ownership of a session: the new epoch and everything that happened so far (no records: a new session).
+
+    With a snapshot, `records` are those after it.
+    """
 
     session_id: SessionId
     epoch: int
     records: Sequence[Record] = field(default_factory=tuple)
+    snapshot: Snapshot | None = None
 
 
 class Journal(Protocol):
@@ -229,6 +241,10 @@ class Journal(Protocol):
 
     async def exists(self, session_id: SessionId) -> bool:
         """Whether the session has any record."""
+        ...
+
+    async def save_snapshot(self, session_id: SessionId, epoch: int, snapshot: Snapshot) -> None:
+        """Keep the snapshot in place of an older one. Raises Fenced if `epoch` is not the owner's."""
         ...
 
 

@@ -25,6 +25,7 @@ from agent_core.ports import (
     ResponseStarted,
     ResponseStopped,
     RetryScheduled,
+    Snapshot,
     TextDelta,
     ThinkingDelta,
     ToolInvocation,
@@ -94,6 +95,10 @@ class SimulatedJournal:
     async def read(self, session_id: SessionId, after: int = 0) -> Sequence[Record]:
         await self._travel()
         return await self._store.read(session_id, after)
+
+    async def save_snapshot(self, session_id: SessionId, epoch: int, snapshot: Snapshot) -> None:
+        await self._travel()
+        await self._store.save_snapshot(session_id, epoch, snapshot)
 
     async def exists(self, session_id: SessionId) -> bool:
         await self._travel()
