@@ -9,7 +9,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
@@ -37,6 +37,7 @@ from agent_core.journals.wire import (
     weigh,
 )
 from agent_core.messages import SessionId
+from agent_core.ports import Snapshot
 
 if TYPE_CHECKING:
     from agent_core.journals.sqlite_file import FileOptions
@@ -94,9 +95,16 @@ class JournalActor:
         """See `SqliteJournal.session_info`."""
         return await self._journal.session_info(session_id)
 
-    async def list_sessions(self, limit: int, after: SessionId | None) -> Sequence[SessionInfo]:
-        """See `SqliteJournal.list_sessions`."""
-        return await self._journal.list_sessions(limit, after)
+    async def read_snapshot(self, session_id: str) -> tuple[int, bytes] | None:
+        """See `JournalClient.read_snapshot`: its record and its data."""
+        snapshot = await self._journal.read_snapshot(session_id)
+        return (snapshot.seq, snapshot.data) if snapshot else None
+
+    async def list_sessions(
+        self, limit: int, after: SessionId | None, labels: Mapping[str, str] | None
+    ) -> Sequence[SessionInfo]:
+        """See `SessionCatalog.list_sessions`."""
+        return await self._journal.list_sessions(limit, after, labels)
 
     async def get_blob(self, digest: str) -> bytes | None:
         """See `SqliteJournal.get_blob`."""
@@ -191,9 +199,16 @@ class JournalHandle(JournalClient):
         """See `SqliteJournal.session_info`."""
         return await self._ask(lambda actor: actor.session_info.remote(session_id))
 
-    async def list_sessions(self, limit: int = 100, after: SessionId | None = None) -> Sequence[SessionInfo]:
-        """See `SqliteJournal.list_sessions`."""
-        return await self._ask(lambda actor: actor.list_sessions.remote(limit, after))
+    async def read_snapshot(self, session_id: str) -> Snapshot | None:
+        """See `JournalClient.read_snapshot`."""
+        found = await self._ask(lambda actor: actor.read_snapshot.remote(session_id))
+        return None if found is None else Snapshot(*found)
+
+    async def list_sessions(
+        self, limit: int = 100, after: SessionId | None = None, labels: Mapping[str, str] | None = None
+    ) -> Sequence[SessionInfo]:
+        """See `SessionCatalog.list_sessions`."""
+        return await self._ask(lambda actor: actor.list_sessions.remote(limit, after, labels))
 
     async def get_blob(self, digest: str) -> bytes | None:
         """See `SqliteJournal.get_blob`."""

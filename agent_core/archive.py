@@ -41,7 +41,8 @@ async def fork(journal: Journal, source: SessionId, target: SessionId, turn_id: 
     """Make `target` a session that is what `source` was when the turn ended; without a turn, what it is now.
 
     A turn that is open and messages that wait are not in the fork. Returns the last turn that ended there, None if none
-    did: then the fork has the settings alone. Raises SessionError if there is no such session or turn, or `target` exists, JournalError.
+    did: then the fork has the settings alone. Raises SessionError if there is no such session or turn, or `target`
+    exists, JournalError.
     """
     records = await journal.read(source)
     if not records:

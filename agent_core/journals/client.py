@@ -8,24 +8,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent_core.errors import Fenced, JournalError, RayconteurError, SequenceGap
+from agent_core.errors import Fenced, JournalError, SequenceGap
 from agent_core.journals.rules import Head
 from agent_core.journals.wire import (
     Answer,
+    Deleted,
     Operation,
     Page,
     RawAppend,
     RawBlob,
     RawClaim,
+    RawDelete,
+    RawExpiry,
+    RawSnapshot,
     decode_records,
     encode_append,
 )
 from agent_core.messages import SessionId
-from agent_core.ports import Append, Claim, JournalOutcome, Record
+from agent_core.ports import Append, Claim, JournalOutcome, Record, Snapshot
 
 
 class JournalClient(ABC):
-    """Implements `Journal` by `submit` and `read_page`."""
+    """Implements `Journal` by `submit`, `read_page` and `read_snapshot`."""
 
     @abstractmethod
     async def submit(self, operations: Sequence[Operation]) -> Sequence[Answer]:
@@ -35,23 +39,36 @@ class JournalClient(ABC):
     async def read_page(self, session_id: str, after: int, upto: int | None = None) -> Page:
         """Records with after < seq <= upto, as many as make a page of some megabytes. Raises JournalError."""
 
+    @abstractmethod
+    async def read_snapshot(self, session_id: str) -> Snapshot | None:
+        """The newest snapshot of the session. Raises JournalError."""
+
     async def claim(self, session_id: SessionId, owner: str, first: Record | None = None) -> Claim:
-        """See `Journal.claim`. A new session's first record travels with the claim, as of the epoch it will have."""
-        new = encode_append(Append(session_id, 1, [replace(first, epoch=1)])) if first else None
-        operations = [RawClaim(session_id, owner), *([new] if isinstance(new, RawAppend) else [])]
-        head, *appended = await self.submit(operations)
+        """See `Journal.claim`. Raises Fenced if somebody else claims or deletes the session meanwhile."""
+        claimed = RawClaim(session_id, owner)
+        if first is not None:
+            encoded = encode_append(Append(session_id, 1, [replace(first, epoch=1)]))
+            if not isinstance(encoded, RawAppend):
+                raise encoded
+            claimed = RawClaim(session_id, owner, encoded.rows[0], encoded.labels, encoded.uses)
+        [head] = await self.submit([claimed])
         if not isinstance(head, Head):
             raise _copy(head)
         if head.last_seq:
-            return Claim(session_id, head.epoch, await self._read(session_id, 0, head.last_seq))
-        if first is None:
-            return Claim(session_id, head.epoch)
-        first = replace(first, epoch=head.epoch)
-        # Claimed before, but never written to: only now is the epoch known.
-        refusal = appended[0] if head.epoch == 1 and appended else (await self.append([_alone(session_id, first)]))[0]
-        if isinstance(refusal, RayconteurError):
-            raise refusal
-        return Claim(session_id, head.epoch, (first,))
+            return await self._told(session_id, head)
+        return Claim(session_id, head.epoch, () if first is None else (replace(first, epoch=head.epoch),))
+
+    async def _told(self, session_id: SessionId, head: Head) -> Claim:
+        """The claim of a session that has records."""
+        snapshot = await self.read_snapshot(session_id) if head.snapshot else None
+        after = snapshot.seq if snapshot else 0
+        records = await self._read(session_id, after, head.last_seq) if after < head.last_seq else ()
+        if after + len(records) != head.last_seq:
+            raise Fenced(
+                f"Session '{session_id}' was claimed or deleted by another while it was read here: open it again if it"
+                " is wanted."
+            )
+        return Claim(session_id, head.epoch, records, snapshot)
 
     async def append(self, appends: Sequence[Append]) -> Sequence[JournalOutcome]:
         """See `Journal.append`."""
@@ -73,6 +90,26 @@ class JournalClient(ABC):
             raise _copy(answer)
         return digest
 
+    async def save_snapshot(self, session_id: SessionId, epoch: int, snapshot: Snapshot) -> None:
+        """See `Journal.save_snapshot`. Raises SequenceGap if it is of a record that is not there."""
+        [answer] = await self.submit([RawSnapshot(session_id, epoch, snapshot.seq, snapshot.data)])
+        if isinstance(answer, JournalError):
+            raise _copy(answer)
+
+    async def delete(self, session_id: SessionId) -> bool:
+        """See `SessionCatalog.delete`."""
+        return bool(await self._delete(RawDelete(session_id)))
+
+    async def delete_idle(self, before: float, limit: int = 100) -> Sequence[SessionId]:
+        """See `SessionCatalog.delete_idle`."""
+        return await self._delete(RawExpiry(before, limit))
+
+    async def _delete(self, operation: RawDelete | RawExpiry) -> Sequence[SessionId]:
+        [answer] = await self.submit([operation])
+        if not isinstance(answer, Deleted):
+            raise _copy(answer)
+        return [SessionId(name) for name in answer.ids]
+
     async def _read(self, session_id: SessionId, after: int, upto: int | None) -> tuple[Record, ...]:
         records: list[Record] = []
         while True:
@@ -81,10 +118,6 @@ class JournalClient(ABC):
             if page.last:
                 return tuple(records)
             after = records[-1].seq
-
-
-def _alone(session_id: SessionId, record: Record) -> Append:
-    return Append(session_id, record.epoch, [record])
 
 
 def _outcome(answer: Answer) -> JournalOutcome:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from agent_core.errors import JournalError
 from agent_core.journals.failures import DIVISIBLE
-from agent_core.journals.wire import Answer, Operation, RawBlob
+from agent_core.journals.wire import Answer, Operation, session_of
 
 # Enough to find two culprits among two thousand, few enough for a disk that is really full.
 _TRIES = 48
@@ -42,5 +42,4 @@ def write_apart(
 
 
 def _session(operation: Operation) -> str:
-    """The session it belongs to; a blob belongs to none."""
-    return "" if isinstance(operation, RawBlob) else operation.session_id
+    return session_of(operation) or ""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from agent_core.entries import Opened
 from agent_core.errors import JournalError
 from agent_core.journals.info import SessionInfo
-from agent_core.journals.rules import Head, Span, judge, refuse_shape, taken
+from agent_core.journals.rules import PUBLISH_GRACE, Head, Span, judge, judge_snapshot, refuse_shape, taken
+from agent_core.journals.wire import uses
 from agent_core.messages import SessionId
 from agent_core.ports import Append, Claim, JournalOutcome, Record, Snapshot
 
@@ -23,6 +24,10 @@ class _Log:
     epoch: int = 0
     records: list[Record] = field(default_factory=list[Record])
     snapshot: Snapshot | None = None
+
+    @property
+    def head(self) -> Head:
+        return Head(self.epoch, len(self.records), self.snapshot.seq if self.snapshot else 0)
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -37,10 +42,12 @@ class MemoryJournal:
         self._now = now
         self._logs: dict[str, _Log] = {}
         self._blobs: dict[str, bytes] = {}
+        self._published: dict[str, float] = {}
+        self._floor = 0
 
     async def claim(self, session_id: SessionId, owner: str, first: Record | None = None) -> Claim:
         """See `Journal.claim`."""
-        log = self._logs.setdefault(session_id, _Log(owner=owner, created_at=self._now()))
+        log = self._logs.setdefault(session_id, _Log(owner=owner, created_at=self._now(), epoch=self._floor))
         log.epoch += 1
         log.owner = owner
         if first is not None and not log.records:
@@ -58,7 +65,7 @@ class MemoryJournal:
         if refusal := refuse_shape(append):
             return refusal
         log = self._logs.get(append.session_id)
-        head = Head(log.epoch, len(log.records)) if log else None
+        head = log.head if log else None
         first = append.records[0].seq if append.records else 0
         span = Span(append.session_id, append.epoch, first, len(append.records))
         known = judge(head, span)
@@ -77,12 +84,12 @@ class MemoryJournal:
         return tuple(log.records[max(0, after) :]) if log else ()
 
     async def save_snapshot(self, session_id: SessionId, epoch: int, snapshot: Snapshot) -> None:
-        """See `Journal.save_snapshot`."""
+        """See `Journal.save_snapshot`. Raises SequenceGap if it is of a record that is not there."""
         log = self._logs.get(session_id)
-        judged = judge(Head(log.epoch, len(log.records)) if log else None, Span(session_id, epoch, snapshot.seq, 0))
-        if isinstance(judged, JournalError):
-            raise judged
-        if log is not None and (log.snapshot is None or log.snapshot.seq <= snapshot.seq):
+        kept = judge_snapshot(log.head if log else None, Span(session_id, epoch, snapshot.seq, 0))
+        if isinstance(kept, JournalError):
+            raise kept
+        if kept and log is not None:
             log.snapshot = snapshot
 
     async def exists(self, session_id: SessionId) -> bool:
@@ -95,18 +102,46 @@ class MemoryJournal:
         log = self._logs.get(session_id)
         return _info(session_id, log) if log else None
 
-    async def list_sessions(self, limit: int = 100, after: SessionId | None = None) -> Sequence[SessionInfo]:
-        """At most `limit` sessions that have a record, newest first, from after the one named on."""
+    async def list_sessions(
+        self, limit: int = 100, after: SessionId | None = None, labels: Mapping[str, str] | None = None
+    ) -> Sequence[SessionInfo]:
+        """See `SessionCatalog.list_sessions`."""
+        wanted = (labels or {}).items()
         newest = sorted(self._logs, key=lambda name: (self._logs[name].created_at, name), reverse=True)
         if after is not None:
             newest = newest[newest.index(after) + 1 :] if after in self._logs else []
-        found = [name for name in newest if self._logs[name].records]
+        found = [name for name in newest if (log := self._logs[name]).records and wanted <= log.labels.items()]
         return [_info(SessionId(name), self._logs[name]) for name in found[:limit]]
+
+    async def delete(self, session_id: SessionId) -> bool:
+        """See `SessionCatalog.delete`."""
+        log = self._logs.pop(session_id, None)
+        if log is None:
+            return False
+        self._floor = max(self._floor, log.epoch)
+        self._sweep()
+        return True
+
+    async def delete_idle(self, before: float, limit: int = 100) -> Sequence[SessionId]:
+        """See `SessionCatalog.delete_idle`."""
+        oldest = sorted((_updated_at(log), name) for name, log in self._logs.items() if _updated_at(log) < before)
+        names = [SessionId(name) for _, name in oldest[:limit]]
+        for name in names:
+            await self.delete(name)
+        return names
+
+    def _sweep(self) -> None:
+        """Drop the code of tools that no session uses."""
+        used = {digest for log in self._logs.values() for record in log.records for digest in uses(record.entry)}
+        for digest, at in list(self._published.items()):
+            if digest not in used and at < self._now() - PUBLISH_GRACE:
+                del self._published[digest], self._blobs[digest]
 
     async def put_blob(self, data: bytes) -> str:
         """Keep the bytes once and return their SHA-256 as hexadecimal digits."""
         digest = hashlib.sha256(data).hexdigest()
         self._blobs[digest] = data
+        self._published[digest] = self._now()
         return digest
 
     async def get_blob(self, digest: str) -> bytes | None:
@@ -115,5 +150,9 @@ class MemoryJournal:
 
 
 def _info(session_id: SessionId, log: _Log) -> SessionInfo:
-    updated_at = log.records[-1].at if log.records else log.created_at
-    return SessionInfo(session_id, log.owner, log.epoch, len(log.records), log.created_at, updated_at, log.labels)
+    last_seq = len(log.records)
+    return SessionInfo(session_id, log.owner, log.epoch, last_seq, log.created_at, _updated_at(log), log.labels)
+
+
+def _updated_at(log: _Log) -> float:
+    return log.records[-1].at if log.records else log.created_at

@@ -7,6 +7,10 @@
 4. A record that is already there, with the same epoch and body, is a success and changes nothing. Another one in its
    place is refused (SequenceGap).
 5. An append is written whole or not at all; a refused one does not touch its neighbours in the same transaction.
+6. A snapshot is judged as an append is: it is of the owner's epoch, and of a record that is there. Of two the one of
+   the later record is kept.
+7. A session that was deleted is as one that never was, but that a new one of its id gets a higher epoch: an owner of
+   the old one is never an owner of the new one.
 """
 
 from typing import NamedTuple
@@ -14,12 +18,20 @@ from typing import NamedTuple
 from agent_core.errors import Fenced, JournalError, SequenceGap
 from agent_core.ports import Append
 
+PUBLISH_GRACE = 600.0
+"""Seconds. Tools' code is published before the session that uses it is opened, so it is kept for as long as this
+whoever refers to it; afterwards it goes with the first deletion that finds no session using it."""
+
 
 class Head(NamedTuple):
-    """Where a session's log ends: `last_seq` is 0 while it is empty, `epoch` 0 before the first claim."""
+    """Where a session's log ends: `last_seq` is 0 while it is empty, `epoch` 0 before the first claim.
+
+    `snapshot` is the record of the newest snapshot, 0 without one.
+    """
 
     epoch: int
     last_seq: int
+    snapshot: int = 0
 
 
 class Span(NamedTuple):
@@ -47,6 +59,19 @@ def judge(head: Head | None, span: Span) -> int | JournalError:
             f" append from record {head.last_seq + 1} on again."
         )
     return min(span.length, max(0, head.last_seq + 1 - span.first))
+
+
+def judge_snapshot(head: Head | None, span: Span) -> bool | JournalError:
+    """Whether a snapshot after record `span.first` is to be kept, or its refusal."""
+    judged = judge(head, span)
+    if head is None or isinstance(judged, JournalError):
+        return judged if isinstance(judged, JournalError) else False
+    if not 1 <= span.first <= head.last_seq:
+        return SequenceGap(
+            f"Session '{span.session_id}' ends at record {head.last_seq}, this snapshot is of record {span.first}:"
+            " take it of a record that is in the journal."
+        )
+    return span.first >= head.snapshot
 
 
 def taken(span: Span, seq: int) -> SequenceGap:

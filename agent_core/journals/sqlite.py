@@ -4,27 +4,31 @@ Readers and the checkpoint of the log have threads of their own, so that neither
 
 The rule here: an append is answered after its transaction is committed. `durability="process"` survives the death of
 any process (synchronous=NORMAL), `"power"` also that of the machine (FULL: the log is flushed at each commit).
-A failure leaves the journal usable: the file is opened again by the next operation.
+A failure leaves the journal usable: the file is opened again by the next operation. What is deleted is overwritten in
+the file and cut off its log before the deletion is answered.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection
 
+from agent_core.errors import JournalError
 from agent_core.journals.batching import Batcher
 from agent_core.journals.client import JournalClient
 from agent_core.journals.failures import failure
 from agent_core.journals.info import SessionInfo
 from agent_core.journals.isolation import write_apart
+from agent_core.journals.reading import list_page, read_blob, read_info, read_page, read_snapshot
 from agent_core.journals.sqlite_file import FileOptions, SqliteFile
-from agent_core.journals.store import Group, list_page, read_blob, read_info, read_page
-from agent_core.journals.wire import Answer, Operation, Page, weigh
+from agent_core.journals.store import Group
+from agent_core.journals.wire import Answer, Deleted, Operation, Page, weigh
 from agent_core.messages import SessionId
+from agent_core.ports import Snapshot
 
 Found = TypeVar("Found")
 
@@ -100,9 +104,15 @@ class SqliteJournal(JournalClient):
         """What is known of a session; None if it was never claimed."""
         return await self._reading(lambda connection: read_info(connection, session_id))
 
-    async def list_sessions(self, limit: int = 100, after: SessionId | None = None) -> Sequence[SessionInfo]:
-        """At most `limit` sessions that have a record, newest first, from after the one named on."""
-        return await self._reading(lambda connection: list_page(connection, limit, after))
+    async def read_snapshot(self, session_id: str) -> Snapshot | None:
+        """See `JournalClient.read_snapshot`."""
+        return await self._reading(lambda connection: read_snapshot(connection, session_id))
+
+    async def list_sessions(
+        self, limit: int = 100, after: SessionId | None = None, labels: Mapping[str, str] | None = None
+    ) -> Sequence[SessionInfo]:
+        """See `SessionCatalog.list_sessions`."""
+        return await self._reading(lambda connection: list_page(connection, limit, after, labels or {}))
 
     async def get_blob(self, digest: str) -> bytes | None:
         """The bytes with this hash, or None."""
@@ -122,10 +132,22 @@ class SqliteJournal(JournalClient):
     async def _commit(self, operations: Sequence[Operation]) -> Sequence[Answer]:
         loop = asyncio.get_running_loop()
         answers = await loop.run_in_executor(self._writer, write_apart, self._write, operations)
+        if any(isinstance(answer, Deleted) and answer.ids for answer in answers):
+            answers = await self._forget(answers)
         self._unsaved += sum(map(weigh, operations)) + _PAGE * len(operations)
         if self._unsaved > _CHECKPOINT_AFTER and (self._checkpoint is None or self._checkpoint.done()):
             self._unsaved = 0
             self._checkpoint = loop.run_in_executor(self._readers, self._file.checkpoint)
+        return answers
+
+    async def _forget(self, answers: Sequence[Answer]) -> Sequence[Answer]:
+        """The answers, once nothing is left of what was deleted; a deletion that left its bytes behind has failed."""
+        if self._checkpoint is not None:
+            await asyncio.wait([self._checkpoint])
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._file.forget)
+        except JournalError as error:
+            return [error if isinstance(answer, Deleted) else answer for answer in answers]
         return answers
 
     def _write(self, operations: Sequence[Operation]) -> list[Answer]:

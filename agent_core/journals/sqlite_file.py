@@ -121,6 +121,27 @@ class SqliteFile:
             with suppress(sqlite3.Error):
                 current.checkpointer.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
+    def forget(self) -> None:
+        """Empty the write-ahead log, which holds what was deleted. Called by the thread that writes.
+
+        Raises JournalError (`locked`) if a reader of another program keeps it: what was deleted is then still in the
+        log, for as long as the log is.
+        """
+        current = self._open
+        if current is None:
+            return
+        try:
+            connection = current.writer.connection.dbapi_connection
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] if connection else 0
+        except sqlite3.Error as error:
+            raise explain(self.path, error) from None
+        if busy:
+            raise failure(
+                "locked",
+                f"The sessions are deleted, but another program reads {self.path} and keeps its log, where their bytes"
+                " still are: end that program and delete any session, or wait until it is written to again.",
+            )
+
     def close(self) -> None:
         """Close every connection. Called by the thread that writes."""
         current, self._open = self._open, None
@@ -186,6 +207,8 @@ class SqliteFile:
 
     def _set_up_writer(self, cursor: sqlite3.Cursor) -> None:
         cursor.execute("PRAGMA journal_mode = WAL")
+        # What is deleted, and a snapshot that is replaced, must not stay in free pages.
+        cursor.execute("PRAGMA secure_delete = ON")
         cursor.execute(f"PRAGMA synchronous = {'FULL' if self._options.durability == 'power' else 'NORMAL'}")
         cursor.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG}")
         if self._options.max_bytes is not None:

@@ -6,12 +6,12 @@ moves bytes. Everything in here is tuples, strings, numbers and bytes, so that a
 
 import json
 import pickle
-from collections.abc import Sequence
-from typing import NamedTuple, assert_never, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, assert_never
 
 from pydantic import ValidationError
 
-from agent_core.entries import Opened, decode, encode
+from agent_core.entries import Configured, Entry, Opened, decode, encode
 from agent_core.errors import Fenced, JournalError, SequenceGap
 from agent_core.journals.failures import failure
 from agent_core.journals.rules import Head, refuse_shape
@@ -21,7 +21,8 @@ from agent_core.ports import Append, Record
 class RawAppend(NamedTuple):
     """`Append` with encoded entries. A row is (at, kind, body).
 
-    `labels` is JSON text, given where the session's Opened is the first record.
+    `labels` is JSON text, given where the session's Opened is the first record. `uses` are the hashes of the tools'
+    code that the entries speak of.
     """
 
     session_id: str
@@ -29,13 +30,42 @@ class RawAppend(NamedTuple):
     first: int
     rows: Sequence[tuple[float, str, bytes]]
     labels: str | None = None
+    uses: Sequence[str] = ()
 
 
 class RawClaim(NamedTuple):
-    """A claim of the session by `owner`."""
+    """A claim of the session by `owner`; `first` (see RawAppend) is written, with the new epoch, if it has no record.
+
+    Answered with the head as it was before `first`.
+    """
 
     session_id: str
     owner: str
+    first: tuple[float, str, bytes] | None = None
+    labels: str | None = None
+    uses: Sequence[str] = ()
+
+
+class RawSnapshot(NamedTuple):
+    """A snapshot of the session after record `seq`."""
+
+    session_id: str
+    epoch: int
+    seq: int
+    data: bytes
+
+
+class RawDelete(NamedTuple):
+    """The deletion of a session."""
+
+    session_id: str
+
+
+class RawExpiry(NamedTuple):
+    """The deletion of at most `limit` sessions that were last written to before `before` (seconds since the epoch)."""
+
+    before: float
+    limit: int
 
 
 class RawBlob(NamedTuple):
@@ -61,9 +91,21 @@ class Page(NamedTuple):
     last: bool
 
 
-Operation = RawAppend | RawClaim | RawBlob
-Answer = Head | JournalError | None
-"""A claim is answered with the new head, the others with None; each with its refusal or the journal's failure."""
+class Deleted(NamedTuple):
+    """The ids of the sessions that were deleted."""
+
+    ids: Sequence[str]
+
+
+Operation = RawAppend | RawClaim | RawBlob | RawSnapshot | RawDelete | RawExpiry
+Answer = Head | Deleted | JournalError | None
+"""A claim is answered with the new head, a deletion with what was deleted, the others with None; each with its refusal
+or the journal's failure."""
+
+
+def session_of(operation: Operation) -> str | None:
+    """The session that the operation is about, if it is about one."""
+    return None if isinstance(operation, RawBlob | RawExpiry) else operation.session_id
 
 
 def encode_append(append: Append) -> RawAppend | JournalError:
@@ -73,7 +115,22 @@ def encode_append(append: Append) -> RawAppend | JournalError:
     rows = [(record.at, record.entry.kind, encode(record.entry)) for record in append.records]
     first = append.records[0] if append.records else None
     labels = json.dumps(first.entry.labels) if first and isinstance(first.entry, Opened) else None
-    return RawAppend(append.session_id, append.epoch, first.seq if first else 0, rows, labels)
+    used = tuple(sorted({digest for record in append.records for digest in uses(record.entry)}))
+    return RawAppend(append.session_id, append.epoch, first.seq if first else 0, rows, labels, used)
+
+
+def uses(entry: Entry) -> Iterator[str]:
+    """The hashes of the tools' code that the entry speaks of."""
+    match entry:
+        case Opened():
+            tools = entry.tools
+        case Configured():
+            tools = entry.changes.tools or ()
+        case _:
+            return
+    for tool in tools:
+        if tool.reference is not None and tool.reference.pickled is not None:
+            yield tool.reference.pickled
 
 
 def decode_records(session_id: str, records: Sequence[RawRecord]) -> tuple[Record, ...]:
@@ -95,14 +152,18 @@ def weigh(operation: Operation) -> int:
         case RawAppend():
             return 200 + sum(len(row[2]) for row in operation.rows)
         case RawClaim():
-            return 200
-        case RawBlob():
+            return 200 + (len(operation.first[2]) if operation.first else 0)
+        case RawBlob() | RawSnapshot():
             return 200 + len(operation.data)
+        case RawDelete() | RawExpiry():
+            return 200
         case _:
             assert_never(operation)
 
 
-_OPERATIONS: dict[str, type[Operation]] = {"RawAppend": RawAppend, "RawClaim": RawClaim, "RawBlob": RawBlob}
+_OPERATIONS: dict[str, type[Operation]] = {
+    kind.__name__: kind for kind in (RawAppend, RawClaim, RawBlob, RawSnapshot, RawDelete, RawExpiry)
+}
 
 
 def pack_operations(operations: Sequence[Operation]) -> bytes:
@@ -115,36 +176,32 @@ def unpack_operations(envelope: bytes) -> list[Operation]:
     return [_OPERATIONS[name](*fields) for name, *fields in pickle.loads(envelope)]  # noqa: S301
 
 
-_REFUSALS: dict[str, type[JournalError]] = {"Fenced": Fenced, "SequenceGap": SequenceGap}
+_ANSWERS: dict[str, Callable[..., Answer]] = {
+    kind.__name__: kind for kind in (Head, Deleted, Fenced, SequenceGap, JournalError)
+}
 
 
 def pack_answers(answers: Sequence[Answer]) -> bytes:
     """An envelope of answers, in the order of the operations."""
-    return pickle.dumps(
-        [
-            (type(answer).__name__, answer.message, answer.kind)
-            if isinstance(answer, JournalError)
-            else tuple(answer)
-            if answer
-            else None
-            for answer in answers
-        ],
-        protocol=5,
-    )
+    return pickle.dumps([_packed(answer) for answer in answers], protocol=5)
+
+
+def _packed(answer: Answer) -> tuple[Any, ...] | None:
+    match answer:
+        case None:
+            return None
+        case JournalError():
+            return type(answer).__name__, answer.message, answer.kind
+        case Head() | Deleted():
+            return type(answer).__name__, *answer
+        case _:
+            assert_never(answer)
 
 
 def unpack_answers(envelope: bytes) -> list[Answer]:
     """What `pack_answers` packed."""
-    answers: list[Answer] = []
-    for item in cast("list[tuple[str, str, str] | tuple[int, int] | None]", pickle.loads(envelope)):  # noqa: S301
-        if item is None:
-            answers.append(None)
-        elif len(item) == 2:
-            answers.append(Head(*item))
-        else:
-            name, message, kind = item
-            answers.append(_REFUSALS.get(name, JournalError)(message, kind))
-    return answers
+    packed: list[tuple[Any, ...] | None] = pickle.loads(envelope)  # noqa: S301
+    return [None if item is None else _ANSWERS.get(item[0], JournalError)(*item[1:]) for item in packed]
 
 
 def pack_page(page: Page) -> bytes:

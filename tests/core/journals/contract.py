@@ -7,7 +7,7 @@ import pytest
 from agent_core.entries import decode, encode
 from agent_core.errors import Fenced, JournalError, SequenceGap
 from agent_core.messages import SessionId
-from agent_core.ports import Append, Record
+from agent_core.ports import Append, Record, Snapshot
 from tests.core.journals.making import CLOSED, OPENED, FullJournal, append, said, told
 
 S = SessionId("s")
@@ -220,3 +220,142 @@ class JournalContract:
         assert await journal.put_blob(b"abc") == digest
         assert await journal.get_blob(digest) == b"abc"
         assert await journal.get_blob("0" * 64) is None
+
+    async def test_claim_with_a_first_record_writes_it_only_into_a_new_session(self, journal: FullJournal) -> None:
+        first = Record(1, 1, 5.0, OPENED)
+        claim = await journal.claim(S, "one", first)
+        assert (claim.epoch, list(claim.records)) == (1, [first])
+        again = await journal.claim(S, "two", Record(1, 1, 9.0, said("not this")))
+        assert (again.epoch, list(again.records)) == (2, [first])
+        await journal.claim(SessionId("empty"), "one")
+        late = await journal.claim(SessionId("empty"), "two", first)
+        assert (late.epoch, list(late.records)) == (2, [Record(1, 2, 5.0, OPENED)])
+        assert await told(journal, "empty") == ["opened"]
+
+    # --- snapshots --------------------------------------------------------------------------------------------------
+
+    async def test_claim_gives_the_snapshot_and_only_what_followed_it(self, journal: FullJournal) -> None:
+        epoch = await written(journal, S, 5)
+        await journal.save_snapshot(S, epoch, Snapshot(3, b"state \x00 after three"))
+        claim = await journal.claim(S, "next")
+        assert claim.snapshot == Snapshot(3, b"state \x00 after three")
+        assert [record.seq for record in claim.records] == [4, 5]
+        assert [record.seq for record in await journal.read(S)] == [1, 2, 3, 4, 5]
+        assert [record.seq for record in await journal.read(S, after=1)] == [2, 3, 4, 5]
+
+    async def test_snapshot_of_everything_leaves_no_record_to_replay(self, journal: FullJournal) -> None:
+        epoch = await written(journal, S, 2)
+        await journal.save_snapshot(S, epoch, Snapshot(2, b"x" * 700_000))
+        claim = await journal.claim(S, "next")
+        assert claim.snapshot is not None
+        assert (len(claim.snapshot.data), list(claim.records)) == (700_000, [])
+        assert await journal.append([append(S, claim.epoch, 3, said("more"))]) == [None]
+
+    async def test_newest_snapshot_is_kept_whatever_comes_late(self, journal: FullJournal) -> None:
+        epoch = await written(journal, S, 4)
+        for seq in (2, 4, 3):
+            await journal.save_snapshot(S, epoch, Snapshot(seq, f"of {seq}".encode()))
+        assert (await journal.claim(S, "next")).snapshot == Snapshot(4, b"of 4")
+
+    async def test_snapshot_of_an_old_owner_is_fenced(self, journal: FullJournal) -> None:
+        epoch = await written(journal, S, 2)
+        await journal.claim(S, "next")
+        with pytest.raises(Fenced):
+            await journal.save_snapshot(S, epoch, Snapshot(2, b"old"))
+        with pytest.raises(Fenced):
+            await journal.save_snapshot(SessionId("unknown"), 1, Snapshot(1, b"old"))
+        assert (await journal.claim(S, "third")).snapshot is None
+
+    async def test_snapshot_of_a_record_that_is_not_there_is_refused(self, journal: FullJournal) -> None:
+        epoch = await written(journal, S, 2)
+        for seq in (0, 3):
+            with pytest.raises(SequenceGap, match="ends at record 2"):
+                await journal.save_snapshot(S, epoch, Snapshot(seq, b"of the future"))
+
+    # --- sessions as rows -------------------------------------------------------------------------------------------
+
+    async def test_sessions_are_found_by_all_of_the_labels_given(self, journal: FullJournal) -> None:
+        labelled = {
+            "a": {"team": "red", "run": "1"},
+            "b": {"team": "red", "run": "2"},
+            "c": {"team": "blue", "run": "1", "odd \x00 'name\"": "gr\xfc\xdfe \x00 %"},
+            "d": {},
+        }
+        for name, labels in labelled.items():
+            opened = OPENED.model_copy(update={"labels": labels})
+            await journal.claim(SessionId(name), "me", Record(1, 1, 1.0, opened))
+
+        async def found(**labels: str) -> set[str]:
+            return {info.session_id for info in await journal.list_sessions(labels=labels)}
+
+        assert await found() == {"a", "b", "c", "d"}
+        assert await found(team="red") == {"a", "b"}
+        assert await found(team="red", run="1") == {"a"}
+        assert await found(run="1") == {"a", "c"}
+        assert await found(team="re") == set()
+        assert await found(**{"odd \x00 'name\"": "gr\xfc\xdfe \x00 %"}) == {"c"}
+        one = await journal.list_sessions(limit=1, labels={"run": "1"})
+        rest = await journal.list_sessions(limit=9, after=one[0].session_id, labels={"run": "1"})
+        assert sorted(info.session_id for info in [*one, *rest]) == ["a", "c"]
+
+    async def test_deleted_session_is_gone_with_its_records_snapshot_and_labels(self, journal: FullJournal) -> None:
+        epoch = await written(journal, S, 3)
+        await journal.save_snapshot(S, epoch, Snapshot(2, b"state"))
+        await written(journal, SessionId("other"), 2)
+        assert await journal.delete(S)
+        assert not await journal.delete(S)
+        assert not await journal.exists(S)
+        assert await journal.session_info(S) is None
+        assert list(await journal.read(S)) == []
+        assert [info.session_id for info in await journal.list_sessions(labels={"team": "red"})] == ["other"]
+        assert await told(journal, "other") == ["opened", "2"]
+
+    async def test_owner_of_a_deleted_session_loses_it_for_ever(self, journal: FullJournal) -> None:
+        epoch = await written(journal, S, 3)
+        await journal.delete(S)
+        [refusal] = await journal.append([append(S, epoch, 4, said("late"))])
+        assert isinstance(refusal, Fenced)
+        claim = await journal.claim(S, "new", Record(1, 1, 1.0, OPENED))
+        assert claim.epoch > epoch
+        assert ([record.seq for record in claim.records], claim.snapshot) == ([1], None)
+        for seq in (2, 4):
+            [refusal] = await journal.append([append(S, epoch, seq, said("later still"))])
+            assert isinstance(refusal, Fenced)
+        assert await journal.append([append(S, claim.epoch, 2, said("mine"))]) == [None]
+        assert await told(journal, S) == ["opened", "mine"]
+
+    async def test_deletion_beside_claims_and_appends_of_the_same_session_is_one_of_their_orders(
+        self, journal: FullJournal
+    ) -> None:
+        epoch = await written(journal, S, 1)
+        first = Record(1, 1, 1.0, OPENED)
+        [outcome], deleted, claim = await asyncio.gather(
+            journal.append([append(S, epoch, 2, said("before"))]), journal.delete(S), journal.claim(S, "new", first)
+        )
+        assert deleted
+        assert outcome is None or isinstance(outcome, Fenced)
+        assert claim.epoch > epoch
+        info = await journal.session_info(S)
+        assert info is None or (info.epoch, info.owner) == (claim.epoch, "new")
+
+    async def test_sessions_not_written_to_since_a_time_are_deleted_in_batches(self, journal: FullJournal) -> None:
+        for number in range(7):
+            name = SessionId(f"s{number}")
+            await journal.claim(name, "me", Record(1, 1, 100.0 + number, OPENED))
+        await journal.append([append("s0", 1, 2, said("x"))])
+        info = await journal.session_info(SessionId("s0"))
+        assert info is not None
+        assert info.updated_at == 2.0
+        assert list(await journal.delete_idle(105.0, limit=2)) == ["s0", "s1"]
+        assert sorted(await journal.delete_idle(105.0, limit=10)) == ["s2", "s3", "s4"]
+        assert list(await journal.delete_idle(105.0)) == []
+        assert sorted(info.session_id for info in await journal.list_sessions()) == ["s5", "s6"]
+
+
+async def written(journal: FullJournal, session: SessionId, records: int) -> int:
+    """A session with so many records; its epoch."""
+    claim = await journal.claim(session, "me", Record(1, 1, 1.0, OPENED))
+    if records > 1:
+        more = [said(str(seq)) for seq in range(2, records + 1)]
+        assert await journal.append([append(session, claim.epoch, 2, *more)]) == [None]
+    return claim.epoch

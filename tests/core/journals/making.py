@@ -1,29 +1,18 @@
 """Short ways to make appends, and a journal's content as the tests compare it."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from agent_core.config import SessionConfig
 from agent_core.entries import Accepted, Closed, Entry, Opened
-from agent_core.journals.info import SessionInfo
+from agent_core.journals.catalog import FullJournal
 from agent_core.messages import SessionId, TurnId
 from agent_core.payloads import UserInput
 from agent_core.ports import Append, Journal, Record
 
+__all__ = ["CLOSED", "OPENED", "FullJournal", "append", "said", "told"]
+
 OPENED = Opened(config=SessionConfig(model="local/smollm2"), labels={"team": "red"})
 CLOSED = Closed()
-
-
-class FullJournal(Journal, Protocol):
-    """The port, and what every journal of ours can do besides."""
-
-    async def put_blob(self, data: bytes) -> str: ...
-
-    async def get_blob(self, digest: str) -> bytes | None: ...
-
-    async def session_info(self, session_id: SessionId) -> SessionInfo | None: ...
-
-    async def list_sessions(self, limit: int = 100, after: SessionId | None = None) -> Sequence[SessionInfo]: ...
 
 
 def said(text: str) -> Accepted:
