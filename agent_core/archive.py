@@ -157,3 +157,11 @@ def lines(session_id: SessionId, records: Sequence[Record]) -> Iterator[str]:
     for record in records:
         entry = encode(record.entry).decode()
         yield f'{{"seq":{record.seq},"epoch":{record.epoch},"at":{record.at!r},"entry":{entry}}}'
+
+
+async def export(journal: Journal, session_id: SessionId) -> list[str]:
+    """The `lines` of a session. Raises SessionError if there is no such session, JournalError."""
+    records = await journal.read(session_id)
+    if not records:
+        raise SessionError(f"There is no session '{session_id}' to export.", "unknown_session")
+    return list(lines(session_id, records))

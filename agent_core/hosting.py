@@ -18,6 +18,7 @@ from agent_core.snapshotting import claimed
 
 # A full host makes room for more than the one that needs it: this part of what it may hold.
 _ROOM = 100
+_MOMENT = 5.0
 
 
 class SessionHost:
@@ -62,8 +63,10 @@ class SessionHost:
                 return shell
             task = self._opening.get(session_id)
             if task is None:
-                recover = inputs.Recover(reopen)
-                task = asyncio.get_running_loop().create_task(self._activate(session_id, opened, recover))
+                if opened is not None:
+                    check_windows(opened.config, self.ports.limit_of)
+                activating = self._activate(session_id, opened, inputs.Recover(reopen), full=self._is_full(session_id))
+                task = asyncio.get_running_loop().create_task(activating)
                 self._opening[session_id] = task
                 task.add_done_callback(lambda _: self._opening.pop(session_id, None))
                 return await self._opened(task)
@@ -80,9 +83,12 @@ class SessionHost:
                 raise self._dropped from None
             raise
 
-    async def _activate(self, session_id: SessionId, opened: Opened | None, recover: inputs.Recover) -> Shell:
+    async def _activate(
+        self, session_id: SessionId, opened: Opened | None, recover: inputs.Recover, *, full: bool
+    ) -> Shell:
         journal = self.ports.journal
-        await self._make_room(session_id, opened)
+        if full:
+            await self._make_room()
         if opened is None and not await journal.exists(session_id):
             raise SessionError(f"There is no session '{session_id}'. Give a model to make it.", "unknown_session")
         first = Record(1, 1, self.ports.clock.now(), opened) if opened is not None else None
@@ -99,18 +105,15 @@ class SessionHost:
         self._fenced.pop(session_id, None)
         return shell
 
-    async def _make_room(self, session_id: SessionId, opened: Opened | None) -> None:
-        """Raises PlacementError if the host is full of sessions that are wanted."""
-        if opened is not None:
-            check_windows(opened.config, self.ports.limit_of)
-        # Its own opening is under way already.
-        taken = len(self._shells) + len(self._opening) - 1
-        if taken < self._capacity or session_id in self._shells:
-            return
-        if not await self.put_away(at_most=max(1, self._capacity // _ROOM)):
+    def _is_full(self, session_id: SessionId) -> bool:
+        return len(self._shells) + len(self._opening) >= self._capacity and session_id not in self._shells
+
+    async def _make_room(self) -> None:
+        """Raises PlacementError if the host is full of sessions that are wanted, or were a moment ago."""
+        if not await self.put_away(_MOMENT, at_most=max(1, self._capacity // _ROOM)):
             raise PlacementError(
-                f"This actor hosts {taken} sessions, as many as it may. Shut some down, or set"
-                " sessions_per_actor or session_actors higher.",
+                f"This actor hosts {self._capacity} sessions, as many as it may, and none is idle. Shut some down, or"
+                " set sessions_per_actor or session_actors higher.",
                 "full",
             )
 
@@ -139,6 +142,16 @@ class SessionHost:
         shell = self._shells.get(session_id)
         if shell is not None and shell.is_shutdown:
             del self._shells[session_id]
+
+    def evict(self, session_id: SessionId, error: RayconteurError) -> None:
+        """Let go of a session that is no more. Whoever waits for it gets the error."""
+        self._fenced.pop(session_id, None)
+        task = self._opening.get(session_id)
+        if task is not None:
+            task.cancel()
+        shell = self._shells.pop(session_id, None)
+        if shell is not None:
+            shell.drop(error)
 
     def drop_all(self, error: RayconteurError) -> None:
         """Let go of every session as it is, those about to be opened too: open turns resume when opened again."""

@@ -11,26 +11,34 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from agent_core import inputs
+from agent_core import archive, inputs
 from agent_core.clock import SystemClock
 from agent_core.compaction.local import LocalCompactor
 from agent_core.compaction.summarising import Summariser
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError, SessionClosed, SessionError
 from agent_core.hosting import SessionHost
-from agent_core.journals.blobs import BlobJournal, JournalBlobs
+from agent_core.journals import JOURNAL_FILE
+from agent_core.journals.blobs import JournalBlobs
+from agent_core.journals.catalog import FullJournal
+from agent_core.journals.info import SessionInfo
 from agent_core.journals.memory import MemoryJournal
 from agent_core.local_model import LocalModelServer
 from agent_core.local_session import LocalSession
-from agent_core.messages import SessionId
+from agent_core.messages import SessionId, TurnId
 from agent_core.models import context_limit
-from agent_core.opening import AnyTool, check_session_id, new_session_id, opening, settings_between
+from agent_core.opening import (
+    AnyTool,
+    check_session_id,
+    deleted_error,
+    new_session_id,
+    opening,
+    settings_between,
+)
 from agent_core.providers.addressed import AddressedModel
 from agent_core.providers.dispatch import build_model
 from agent_core.session import Ports
 from agent_core.tools import LocalToolExecutor
-
-JOURNAL_FILE = "journal.db"
 
 
 class LocalRuntime:
@@ -47,7 +55,7 @@ class LocalRuntime:
         self._data_dir = data_dir
         self._max_concurrent_requests = max_concurrent_requests
         self._stack = AsyncExitStack()
-        self._journal: BlobJournal = MemoryJournal()
+        self._journal: FullJournal = MemoryJournal()
         self._host: SessionHost | None = None
         self._local_model: LocalModelServer | None = None
         self._starting = asyncio.Lock()
@@ -112,6 +120,30 @@ class LocalRuntime:
     async def exists(self, id: str) -> bool:
         """Whether there is such a session."""
         return await self._journal.exists(SessionId(id))
+
+    async def sessions(
+        self, *, labels: Mapping[str, str] | None = None, limit: int = 100, after: str | None = None
+    ) -> Sequence[SessionInfo]:
+        """See `SessionKeeper.sessions`."""
+        return await self._journal.list_sessions(limit, SessionId(after) if after is not None else None, labels)
+
+    async def fork(self, id: str, *, turn: str | None = None, id_of_fork: str | None = None) -> LocalSession:
+        """See `SessionKeeper.fork`."""
+        self._open_host()
+        target = new_session_id() if id_of_fork is None else check_session_id(id_of_fork)
+        await archive.fork(self._journal, SessionId(id), target, TurnId(turn) if turn is not None else None)
+        return await self.session(target)
+
+    async def delete(self, id: str) -> bool:
+        """See `SessionKeeper.delete`."""
+        session_id, host = SessionId(id), self._open_host()
+        deleted = await self._journal.delete(session_id)
+        host.evict(session_id, deleted_error(session_id))
+        return deleted
+
+    async def export(self, id: str) -> Sequence[str]:
+        """See `SessionKeeper.export`."""
+        return await archive.export(self._journal, SessionId(id))
 
     def _open_host(self) -> SessionHost:
         if self._host is None:

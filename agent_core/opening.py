@@ -10,7 +10,7 @@ from typing import Any
 from agent_core.admission import check_tools
 from agent_core.config import SessionConfig
 from agent_core.entries import Opened, Settings
-from agent_core.errors import ConfigError
+from agent_core.errors import ConfigError, SessionError
 from agent_core.messages import SessionId
 from agent_core.tools import BlobStore, Tool, ToolDefinition, publish
 
@@ -29,6 +29,11 @@ def check_session_id(session_id: str) -> SessionId:
             f"'{session_id}' cannot be a session's id. Use 1 to 128 letters, digits and any of - _ . : / @"
         )
     return SessionId(session_id)
+
+
+def deleted_error(session_id: SessionId) -> SessionError:
+    """What whoever waits for a session that was deleted is told."""
+    return SessionError(f"Session '{session_id}' was deleted. Open a new one to go on.", "deleted")
 
 
 async def opening(

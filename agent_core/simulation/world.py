@@ -30,9 +30,11 @@ from agent_core.simulation.parts import (
     window,
 )
 from agent_core.simulation.processes import Process
-from agent_core.simulation.rules import Evidence
+from agent_core.simulation.rules import Evidence, RuleBroken
 
 Result = TypeVar("Result")
+# How long a session may take to write, in seconds.
+_PATIENCE = 100.0
 
 
 _MECHANICAL = ThresholdCompaction(threshold=0.3, keep_recent_turns=1)
@@ -160,7 +162,14 @@ class World:
         for session_id in self.sessions:
             shell = self._place[session_id][1].find(session_id)
             if shell is not None and shell.lost is None:
-                await shell.settled()
+                try:
+                    async with asyncio.timeout(_PATIENCE):
+                        await shell.settled()
+                except TimeoutError:
+                    raise RuleBroken(f"stuck: {session_id} never writes what it has decided") from None
+                except RayconteurError:
+                    # It was lost meanwhile.
+                    continue
 
     async def check_end(self) -> None:
         """What must hold once the faults have ceased and everything has had its time."""

@@ -96,11 +96,13 @@ def _drops_messages_that_wait_for_the_next_step(patch: pytest.MonkeyPatch) -> No
 
 def _releases_what_waits_behind_a_refused_append(patch: pytest.MonkeyPatch) -> None:
     async def careless(self: outbox.Outbox) -> None:
-        while self._records:
-            records, self._records = self._records, []
-            await self._journal.append([Append(self._session_id, self._epoch, records)])
-            self._release(records[-1].seq)
-        self._task = None
+        try:
+            while self._records:
+                records, self._records = self._records, []
+                await self._journal.append([Append(self._session_id, self._epoch, records)])
+                self._release(records[-1].seq)
+        finally:
+            self._task = None
 
     patch.setattr(outbox.Outbox, "_run", careless)
 
