@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from agent_core.journals.failures import DIVISIBLE, failure
@@ -181,7 +181,7 @@ class SqliteFile:
     def _engine(self, connections: int, begin: str, set_up: Callable[[sqlite3.Cursor], object]) -> Engine:
         """An engine whose transactions begin with the statement given; sqlite3 itself begins none."""
         engine = create_engine(
-            f"sqlite:///{self.path}",
+            URL.create("sqlite", database=str(self.path)),
             poolclass=QueuePool,
             pool_size=connections,
             max_overflow=0,
