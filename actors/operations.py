@@ -18,7 +18,7 @@ from agent_core.entries import Opened, Settings
 from agent_core.hosting import SessionHost
 from agent_core.local_session import LocalSession
 from agent_core.messages import Message, SessionId, TurnId
-from agent_core.opening import settings_between
+from agent_core.opening import deleted_error, settings_between
 from agent_core.payloads import InterruptMode, ToLLMPayload, When
 from agent_core.providers.preloading import preload
 from agent_core.session import Shell
@@ -141,6 +141,10 @@ async def _shutdown(context: Context, session_id: SessionId, graceful: bool) -> 
     await (await _session(context, session_id)).shutdown(graceful=graceful)
 
 
+async def _evict(context: Context, session_id: SessionId) -> None:
+    context.host.evict(session_id, deleted_error(session_id))
+
+
 async def _live(context: Context, session_id: SessionId) -> Shell:
     context.host.check_owned(session_id)
     return await context.host.open(session_id)
@@ -167,4 +171,5 @@ OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
     "compact": _compact,
     "pin": _pin,
     "shutdown": _shutdown,
+    "evict": _evict,
 }

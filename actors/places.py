@@ -111,6 +111,19 @@ class SharedPlace:
     async def release(self, session_id: SessionId) -> None:
         """Nothing to do: the actor stays for the others."""
 
+    async def evict(self, session_id: SessionId) -> None:
+        """Have the actor let go of a session that is no more, if there is such an actor."""
+        try:
+            async with self._links.head.awaited():
+                link = await self._links.to(self._router.shared_name_of(session_id))
+                await link.call(session_id, "evict")
+        except LinkLost:
+            # It died, and what it had in memory with it.
+            return
+        except PlacementError as error:
+            if error.kind != NOT_FOUND:
+                raise
+
 
 class DedicatedPlace:
     """Sessions with an actor of their own."""

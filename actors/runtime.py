@@ -24,13 +24,15 @@ from actors.session_handle import SessionHandle
 from actors.settings import JOURNAL_NAME, Options, RuntimeSettings, checked, router_name
 from actors.starting import cancel, leave, start_journal, start_routers, try_journal
 from actors.threads import in_thread
+from agent_core import archive
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError, SessionError
+from agent_core.journals import JOURNAL_FILE
 from agent_core.journals.blobs import JournalBlobs
-from agent_core.messages import SessionId
+from agent_core.journals.info import SessionInfo
+from agent_core.messages import SessionId, TurnId
 from agent_core.opening import AnyTool, check_session_id, new_session_id, opening
 
-JOURNAL_FILE = "journal.db"
 _ACTOR_BYTES = 120_000_000
 
 
@@ -162,6 +164,37 @@ class Runtime:
         state = self._opened()
         async with state.head.awaited():
             return await state.journal.exists(SessionId(id))
+
+    async def sessions(
+        self, *, labels: Mapping[str, str] | None = None, limit: int = 100, after: str | None = None
+    ) -> Sequence[SessionInfo]:
+        """See `SessionKeeper.sessions`."""
+        state = self._opened()
+        async with state.head.awaited():
+            return await state.journal.list_sessions(limit, SessionId(after) if after is not None else None, labels)
+
+    async def fork(self, id: str, *, turn: str | None = None, id_of_fork: str | None = None) -> SessionHandle:
+        """See `SessionKeeper.fork`."""
+        state = self._opened()
+        target = new_session_id() if id_of_fork is None else check_session_id(id_of_fork)
+        async with state.head.awaited():
+            await archive.fork(state.journal, SessionId(id), target, TurnId(turn) if turn is not None else None)
+        return await self.session(target)
+
+    async def delete(self, id: str) -> bool:
+        """See `SessionKeeper.delete`."""
+        state, session_id = self._opened(), SessionId(id)
+        async with state.head.awaited():
+            deleted = await state.journal.delete(session_id)
+        # From here on nothing of it can be written again; what is still in an actor's memory goes too.
+        await asyncio.gather(state.shared.evict(session_id), state.dedicated.release(session_id))
+        return deleted
+
+    async def export(self, id: str) -> Sequence[str]:
+        """See `SessionKeeper.export`."""
+        state = self._opened()
+        async with state.head.awaited():
+            return await archive.export(state.journal, SessionId(id))
 
     async def process_of(self, actor: str) -> int:
         """The process id of the actor of that name (as in `SessionStatus.actor`), on its own node.

@@ -75,7 +75,7 @@ async def test_a_fork_of_nothing_to_something_or_with_a_wrong_name_is_refused(
         await runtime.fork("holidya")
     with pytest.raises(SessionError, match="exists already"):
         await runtime.fork("holiday", id_of_fork="holiday")
-    with pytest.raises(SessionError, match="'u7'.*u1"):
+    with pytest.raises(SessionError, match=r"'u7'.*u1"):
         await runtime.fork("holiday", turn="u7")
     with pytest.raises(ConfigError, match="cannot be a session's id"):
         await runtime.fork("holiday", id_of_fork="a b")
