@@ -22,13 +22,13 @@ from agent_core.status import SessionStatus
 from drivers.chatting.commands import command_of, suggestions
 from drivers.chatting.connection import Connect, Connected
 from drivers.chatting.devices import message_history
-from drivers.chatting.pieces import Noted, Piece, Printed, UserSaid, clean, content_text, open_calls, pieces_of
+from drivers.chatting.earlier import earlier
+from drivers.chatting.pieces import Noted, Piece, Printed, UserSaid, clean, content_text, open_calls
 from drivers.chatting.screen import Callbacks, Screen
 from drivers.chatting.transcript import Transcript
 from drivers.chatting.view import Unsent, View
 from drivers.errors import INTERRUPTED
 
-EARLIER_MESSAGES = 20
 TICK_SECONDS = 0.1
 # How long a first Ctrl-C is remembered.
 LEAVE_SECONDS = 5.0
@@ -193,16 +193,13 @@ class Conversation:
     async def _join(self, connected: Connected) -> Cursor:
         """Show the conversation so far, and return the place in the stream from which on it is followed."""
         session = connected.session
-        status, history = await _snapshot(session)
+        status, history, view = await _snapshot(session)
         self.view.status = status
         calls = open_calls(history) if status.turn_id is not None else {}
         self.transcript.joined(status.turn_id, status.state, calls)
         what = f"{'new session' if connected.new else 'session'} {session.id}, {connected.description}"
-        earlier = len(history) - EARLIER_MESSAGES
-        pieces: list[Piece] = [Noted("\n".join(line for line in (what, connected.dashboard) if line))]
-        if earlier > 0:
-            pieces.append(Noted(f"{earlier} earlier messages: /history full shows them"))
-        self.show([*pieces, *pieces_of(history[-EARLIER_MESSAGES:], leaving_out=calls)])
+        place = Noted("\n".join(line for line in (what, connected.dashboard) if line))
+        self.show([place, *earlier(history, view, leaving_out=calls)])
         return Cursor(seq=status.last_seq, epoch=status.epoch)
 
     async def _follow(self, session: Session, cursor: Cursor) -> None:
@@ -258,13 +255,13 @@ class Conversation:
                 self._screen.redraw()
 
 
-async def _snapshot(session: Session) -> tuple[SessionStatus, Sequence[Message]]:
-    """Status and whole history of one and the same moment."""
+async def _snapshot(session: Session) -> tuple[SessionStatus, Sequence[Message], Sequence[Message]]:
+    """Status, whole history and what the model sees of it, of one and the same moment."""
     while True:
         status = await session.status()
-        history = await session.history(full=True)
+        history, view = await session.history(full=True), await session.history()
         if (await session.status()).last_seq == status.last_seq:
-            return status, history
+            return status, history, view
 
 
 async def _words_of(session: Session, turn_id: str) -> list[Piece]:

@@ -9,8 +9,9 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agent_core.compaction.lead import SUMMARY_HEADING
 from agent_core.content import ImageBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
-from agent_core.messages import AssistantMessage, Message
+from agent_core.messages import AssistantMessage, Message, UserMessage
 from drivers.chatting.markdown_stream import MarkdownStream
 
 # C0 but tab and newline, DEL, C1, and the marks that reorder text from right to left.
@@ -78,7 +79,19 @@ class Printed:
     text: str
 
 
-Piece = UserSaid | Answered | Thought | ToolUsed | Noted | Listed | Printed
+@dataclass(frozen=True, slots=True)
+class Summarised:
+    """The summary that the model reads in place of what was said up to the turn `until` (empty: before).
+
+    `hidden` lines of it are left out.
+    """
+
+    text: str
+    until: str = ""
+    hidden: int = 0
+
+
+Piece = UserSaid | Answered | Thought | ToolUsed | Noted | Listed | Printed | Summarised
 
 
 def clean(text: str) -> str:
@@ -109,6 +122,14 @@ def answered(text: str) -> list["Piece"]:
     return [Answered(block) for block in (*stream.feed(clean(text)), *stream.close())]
 
 
+def summarised(message: UserMessage, lines: int | None = None) -> Summarised:
+    """The message that stands for what was compacted, at most so many lines of it."""
+    text = content_text(message.content).removeprefix(SUMMARY_HEADING).strip()
+    every = text.splitlines()
+    shown = every[:lines]
+    return Summarised("\n".join(shown), hidden=len(every) - len(shown))
+
+
 def open_calls(messages: Sequence[Message]) -> dict[str, ToolUsed]:
     """The calls at the end of a conversation that have no result yet, by id."""
     if not messages or messages[-1].kind != "assistant":
@@ -132,6 +153,8 @@ def pieces_of(messages: Sequence[Message], leaving_out: Container[str] = ()) -> 
     for message in messages:
         if message.kind == "assistant":
             pieces += _pieces_of_answer(message, results, leaving_out)
+        elif message.marker == "summary":
+            pieces.append(summarised(message))
         elif text := content_text([block for block in message.content if not isinstance(block, ToolResultBlock)]):
             pieces.append(UserSaid(text))
     return pieces

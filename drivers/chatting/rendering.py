@@ -19,7 +19,18 @@ from rich.theme import Theme
 
 from drivers.chatting.figures import duration
 from drivers.chatting.markdown_stream import end_of, mended
-from drivers.chatting.pieces import Answered, Listed, Noted, Piece, Printed, Thought, ToolUsed, UserSaid, clean
+from drivers.chatting.pieces import (
+    Answered,
+    Listed,
+    Noted,
+    Piece,
+    Printed,
+    Summarised,
+    Thought,
+    ToolUsed,
+    UserSaid,
+    clean,
+)
 from drivers.chatting.transcript import Live
 
 # Longer lines of prose are hard to read, however wide the terminal is.
@@ -91,7 +102,7 @@ class Renderer:
     def above(self, pieces: Sequence[Piece], width: int, before: Piece | None = None, *, whole: bool = False) -> str:
         """`pieces` for the scrollback, each line ended; an empty line parts one from the one `before` it.
 
-        `whole` shows every line of a thought.
+        `whole` cuts nothing short: no thought, no pasted text, no result.
         """
         lines: list[str] = []
         for piece in pieces:
@@ -142,13 +153,15 @@ class Renderer:
     def _renderable(self, piece: Piece, *, whole: bool) -> RenderableType:
         match piece:
             case UserSaid():
-                return _user(piece)
+                return _user(piece, whole=whole)
             case Answered():
                 return _markdown(piece.markdown)
             case Thought():
                 return _thought(piece, whole=whole)
             case ToolUsed():
-                return _tool(piece)
+                return _tool(piece, whole=whole)
+            case Summarised():
+                return _summary(piece)
             case Noted():
                 return _note(piece)
             case Listed():
@@ -164,12 +177,12 @@ def _belongs_to(piece: Piece, before: Piece | None) -> bool:
     return isinstance(piece, ToolUsed | Printed) and type(piece) is type(before)
 
 
-def _user(piece: UserSaid) -> RenderableType:
+def _user(piece: UserSaid, *, whole: bool) -> RenderableType:
     table = Table.grid(padding=0)
     table.add_column(width=2)
     table.add_column()
     mark = Text("! " if piece.steered else "› ", style="bold cyan")
-    said = Text(_beginning(piece.text), style="bold", overflow="fold")
+    said = Text(piece.text if whole else _beginning(piece.text), style="bold", overflow="fold")
     if hidden := len(piece.text) - len(said.plain):
         said.append(f" … {hidden:,} more characters", style="not bold dim")
     table.add_row(mark, said)
@@ -219,20 +232,23 @@ def _thought_text(text: str) -> RenderableType:
     return _prose(Padding(Text(text, style="dim italic", overflow="fold"), (0, 0, 0, 2)))
 
 
-def _tool(piece: ToolUsed) -> RenderableType:
+def _tool(piece: ToolUsed, *, whole: bool = False) -> RenderableType:
     color = "red" if piece.is_error else "green" if piece.result is not None else "yellow"
-    call = Text.assemble(("● ", color), (piece.name, "bold"), (f"({_arguments(piece.input)})", "dim"), overflow="fold")
+    call = Text.assemble(
+        ("● ", color), (piece.name, "bold"), (f"({_arguments(piece.input, whole=whole)})", "dim"), overflow="fold"
+    )
     if piece.result is None:
         return _prose(call)
-    return Group(_prose(call), _result(piece))
+    return Group(_prose(call), _result(piece, whole=whole))
 
 
-def _result(piece: ToolUsed) -> RenderableType:
+def _result(piece: ToolUsed, *, whole: bool) -> RenderableType:
     lines = [line.rstrip() for line in piece.result.strip("\n").splitlines()] if piece.result else []
     style = "red" if piece.is_error else "dim"
-    body = Text("\n".join(lines[:RESULT_LINES]) or "(nothing)", style=style, overflow="fold")
-    if len(lines) > RESULT_LINES:
-        body.append(f"\n… {len(lines) - RESULT_LINES} more lines", style="dim")
+    shown = lines if whole else lines[:RESULT_LINES]
+    body = Text("\n".join(shown) or "(nothing)", style=style, overflow="fold")
+    if len(lines) > len(shown):
+        body.append(f"\n… {len(lines) - len(shown)} more lines", style="dim")
     about = [piece.outcome.replace("_", " ")] if piece.outcome not in ("", "ok", "external") else []
     if piece.seconds is not None and piece.seconds >= 0.1:
         about.append(duration(piece.seconds))
@@ -245,14 +261,22 @@ def _result(piece: ToolUsed) -> RenderableType:
     return _prose(table)
 
 
-def _arguments(given: dict[str, Any]) -> str:
+def _arguments(given: dict[str, Any], *, whole: bool) -> str:
     """A call's input, short: every name, and as much of each value as fits."""
-    parts = [f"{name}={_cut_text(clean(json.dumps(value, ensure_ascii=False)))}" for name, value in given.items()]
-    return ", ".join(parts)
+    texts = {name: clean(json.dumps(value, ensure_ascii=False)) for name, value in given.items()}
+    return ", ".join(f"{name}={text if whole else _cut_text(text)}" for name, text in texts.items())
 
 
 def _cut_text(text: str) -> str:
     return text if len(text) <= INPUT_CHARACTERS else text[: INPUT_CHARACTERS - 1] + "…"
+
+
+def _summary(piece: Summarised) -> RenderableType:
+    text = Text(piece.text, style="dim", overflow="fold")
+    if piece.hidden:
+        text.append(f"\n… {piece.hidden} more lines, /history shows them", style="dim")
+    covers = f"up to {piece.until}" if piece.until else "before"
+    return Group(Text(f"≡ summary of what was said {covers}", style="dim bold"), _prose(Padding(text, (0, 0, 0, 2))))
 
 
 def _cut(text: str, width: int, *, style: str) -> Text:

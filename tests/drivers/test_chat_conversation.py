@@ -225,8 +225,9 @@ async def test_a_long_session_shows_its_end_and_says_where_the_rest_is() -> None
         await session.ask(f"question {number}")
     async with talking(fakes.connect) as talk:
         text = await talk.paper.shows("You said: question 11")
-        assert "4 earlier messages: /history full shows them" in text
-        assert "question 1\n" not in text
+        assert "9 earlier turns: /history full shows them" in text
+        assert "question 8\n" not in text
+        assert "question 9\n" in text
         await talk.says("/history full", "24 messages")
         assert "question 1\n" in talk.paper.text
 
