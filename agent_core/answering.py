@@ -42,6 +42,11 @@ from agent_core.ports import (
 )
 from agent_core.recorder import Recorder
 
+_OWNER_LOST = ErrorInfo(
+    boundary="session",
+    kind="owner_lost",
+    message="The process that ran the turn was lost. Retry the turn; with on_recovery='resume' such turns go on.",
+)
 _CUT: dict[StopReason, Outcome] = {
     "max_tokens": "max_tokens",
     "refusal": "refused",
@@ -226,6 +231,11 @@ class Answering:
     def recover(self) -> None:
         """Take up an open turn that another owner left."""
         self._calls.recover()
+
+    def give_up(self) -> None:
+        """End an open turn whose owner was lost."""
+        self._calls.lose()
+        self.end("failed", _OWNER_LOST)
 
     def _turn(self) -> OpenTurn:
         turn = self._conversation.open

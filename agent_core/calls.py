@@ -76,6 +76,12 @@ class Calls:
         for call in self._unsettled():
             self._fail(call.id, "interrupted", "Interrupted by the user. Whether it took effect is unknown.")
 
+    def lose(self) -> None:
+        """Give every open call an error result: whoever waited for it was lost, and nobody waits any more."""
+        for call in self._unsettled():
+            text = "The process that waited for the result was lost. Whether the call took effect is unknown."
+            self._fail(call.id, "outcome_unknown", text)
+
     def recover(self) -> None:
         """Run idempotent calls again; tell the model that the outcome of the others is unknown."""
         again: list[ToolCall] = []

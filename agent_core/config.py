@@ -15,6 +15,7 @@ from agent_core.frozen import Frozen
 
 Effort = Literal["low", "medium", "high"]
 RequestClass = Literal["interactive", "batch", "summary"]
+OnRecovery = Literal["resume", "fail"]
 
 
 class Thinking(Frozen):
@@ -29,7 +30,8 @@ class SessionConfig(Frozen):
 
     `model` is `provider/name`. `context_limit` is in tokens; without it the models file is asked, and an unknown model
     is refused. `timeout` is in seconds for one whole request with its retries. `max_steps` bounds the model calls of a
-    turn. `extra` is added to the request's body as it is.
+    turn. `extra` is added to the request's body as it is. `on_recovery` says what becomes of a turn that was open when
+    the session's process was lost: it goes on, or it ends as failed and can be retried.
     """
 
     model: ModelName
@@ -49,6 +51,7 @@ class SessionConfig(Frozen):
     max_steps: int = Field(default=50, ge=1)
     request_class: RequestClass = "interactive"
     extra: dict[str, Any] = Field(default_factory=dict)
+    on_recovery: OnRecovery = "resume"
 
     @property
     def provider(self) -> Provider:

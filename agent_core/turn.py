@@ -12,7 +12,8 @@
     no room for a request  it waits for a summary under way, or Compacted by the last resort (`compacting.py`)
     failure                Error, TurnEnded(failed); without any answer its messages leave the view until retried
     Interrupt              what is under way is cancelled; open calls get an error result; TurnEnded(interrupted)
-    Recover                open calls run again if idempotent, else their outcome is unknown; the model is asked again
+    Recover                open calls run again if idempotent, else their outcome is unknown; the model is asked again;
+                           or, with on_recovery "fail", no call runs again and the turn is failed
 
 It does no I/O and knows no clock and no randomness. Events of a model call that is no longer the current one, and
 reports of calls that are not open, are ignored: lateness is normal.
@@ -247,10 +248,15 @@ class Machine:
     def _recover(self, given: inputs.Recover) -> None:
         if self.conversation.open is not None:
             self._limit_of(self.conversation.config)
-        if self.conversation.closed and given.reopen:
+        shut_down = self.conversation.closed
+        if shut_down and given.reopen:
             self._recorder.record(Reopened())
         if not self.conversation.closed and self.conversation.open is not None:
-            self._answering.recover()
+            # A turn that was left open by a shutdown has lost nothing.
+            if self.conversation.config.on_recovery == "fail" and not shut_down:
+                self._answering.give_up()
+            else:
+                self._answering.recover()
         self._recorder.do(out.Answer())
 
     def _advance(self) -> None:

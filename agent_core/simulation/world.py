@@ -76,6 +76,7 @@ class World:
             max_tokens=500,
             max_steps=6,
             compaction=random.choice(_COMPACTION),
+            on_recovery=random.choice(("resume", "resume", "fail")),
         )
         self._processes: list[tuple[Process, SessionHost]] = []
         self._place: dict[SessionId, tuple[Process, SessionHost]] = {}

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """One call. `dedupe_key` is unique for ever and the same in every attempt; `attempt` counts from 1."""
+    """One call. `attempt` counts from 1 in each executor that the call came to.
+
+    `dedupe_key` is unique for ever, and the same in every attempt and wherever the call is run again after a crash. A
+    service that takes idempotency keys, given this one, does what the call asks for once.
+    """
 
     session_id: str
     turn_id: str

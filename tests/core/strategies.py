@@ -41,6 +41,7 @@ changes = st.one_of(
             Settings(fields={"compaction": None}),
             Settings(fields={"compaction": {"threshold": 0.1, "keep_recent_turns": 0}}),
             Settings(fields={"system_prompt": None}),
+            Settings(fields={"on_recovery": "fail"}),
             Settings(fields={"max_tokens": 0}),
         ]
     ),

@@ -1,8 +1,9 @@
 """A new owner takes a session up where the last one was lost, as transcripts."""
 
-from agent_core.entries import Settings, ToolSettled
-from agent_core.inputs import Configure, FromModel, Interrupt
+from agent_core.entries import Settings, ToolSettled, TurnEnded
+from agent_core.inputs import Configure, FromModel, Interrupt, Retry, Shutdown
 from agent_core.ports import ResponseStopped, TextDelta
+from agent_core.tools.definition import ToolDefinition
 from tests.core.playbook import APPROVE, LOOKUP, PAY, Playbook, outside, report, user
 
 
@@ -102,3 +103,49 @@ def test_an_interrupt_right_after_a_recovery_ends_the_turn() -> None:
     book.given(Interrupt("keep")).follows(
         "cancel_tools a", "tool_settled a interrupted", "turn_ended u1 interrupted", "answer u1"
     )
+
+
+def failing(*tools: ToolDefinition) -> Playbook:
+    return Playbook(*tools, on_recovery="fail")
+
+
+def test_a_turn_whose_owner_was_lost_fails_where_that_is_wanted() -> None:
+    book = failing()
+    book.given(user("One."), user("Two."))
+    book.crashes().follows("turn_ended u1 failed", "answer", "turn_started u2", "call_model 1")
+    ended = next(entry for entry in book.entries if isinstance(entry, TurnEnded))
+    assert ended.error is not None
+    assert (ended.error.boundary, ended.error.kind) == ("session", "owner_lost")
+    assert "Retry the turn" in ended.error.message
+    assert book.said == ["user: Two."]
+
+
+def test_no_call_of_a_turn_that_fails_with_its_owner_runs_again_and_each_has_a_result() -> None:
+    book = failing(LOOKUP, PAY, APPROVE)
+    asked = [("a", "lookup", {}), ("b", "pay", {}), ("c", "approve", {}), ("d", "lookup", {})]
+    book.given(user("Hi."), book.answer_to_next("", calls=asked))
+    book.given(report("a", "one"), outside(("c", "yes")))
+    book.crashes().follows(
+        "tool_settled b outcome_unknown", "tool_settled d outcome_unknown", "turn_ended u1 failed", "answer"
+    )
+    assert book.given(report("d", "late")).commands == []
+    assert [line.partition(":")[0] for line in book.said[-4:]] == ["result a", "error b", "result c", "error d"]
+
+
+def test_a_turn_that_failed_with_its_owner_goes_on_when_it_is_retried() -> None:
+    book = failing(PAY)
+    book.given(user("Hi."), book.answer_to_next("", calls=[("a", "pay", {})]))
+    book.crashes()
+    book.given(Retry()).follows("turn_retried u1", "answer u1", "call_model 1")
+    book.given(book.answer("It may have been paid."))
+    assert book.said[-2:] == [
+        "error a: The process that waited for the result was lost. Whether the call took effect is unknown.",
+        "model: It may have been paid.",
+    ]
+
+
+def test_a_turn_that_a_shutdown_left_open_is_not_lost() -> None:
+    book = failing(APPROVE)
+    book.given(user("Hi."), book.answer_to_next("", calls=[("a", "approve", {})]), Shutdown("finish"))
+    book.crashes(reopen=True).follows("reopened", "answer")
+    book.given(outside(("a", "yes"))).follows("tool_settled a external", "answer u1", "call_model 1")
