@@ -345,7 +345,7 @@ async def test_a_temporary_directory_that_ray_cannot_use_is_told_before_ray_star
     assert "too long a path" in said
 
 
-@pytest.mark.parametrize("program", ["chat", "evaluate", "model_server"])
+@pytest.mark.parametrize("program", ["chat", "evaluate", "model_server", "sessions"])
 @pytest.mark.parametrize("where", [".", "drivers"])
 async def test_a_program_that_is_run_as_a_file_says_how_to_run_it(repository: Path, program: str, where: str) -> None:
     file = os.path.relpath(repository / "drivers" / f"{program}.py", repository / where)
