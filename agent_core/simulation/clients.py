@@ -134,16 +134,21 @@ async def read_on(world: World, session_id: SessionId, name: str, *, slow: bool)
     random = Random(world.random.random())
     shown = world.evidence.shown.setdefault(f"{session_id} {name}", [])
     place = Cursor()
+
+    async def follow(session: LocalSession) -> None:
+        nonlocal place
+        async for event in session.events(after=place):
+            place = event.cursor
+            shown.append(event)
+            if slow:
+                await asyncio.sleep(random.random())
+            if random.random() < 0.02:
+                break
+
     while True:
         try:
-            _, session = await world.session(session_id)
-            async for event in session.events(after=place):
-                place = event.cursor
-                shown.append(event)
-                if slow:
-                    await asyncio.sleep(random.random())
-                if random.random() < 0.02:
-                    break
+            process, session = await world.session(session_id)
+            await world.within(process, lambda session=session: follow(session))
         except (RayconteurError, ProcessDied):
             pass
         await asyncio.sleep(0.5)

@@ -57,7 +57,8 @@ class TaskOwner:
     """Whoever may be killed with all tasks that it, or they, have started."""
 
     def __init__(self) -> None:
-        self.tasks: set[asyncio.Task[Any]] = set()
+        # In the order in which they were started, for what is killed wakes others in the order in which it ends.
+        self.tasks: dict[asyncio.Task[Any], None] = {}
 
 
 OWNER: ContextVar[TaskOwner | None] = ContextVar("owner", default=None)
@@ -69,8 +70,8 @@ def _remember(
     task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, context=context)
     owner = OWNER.get()
     if owner is not None:
-        owner.tasks.add(task)
-        task.add_done_callback(owner.tasks.discard)
+        owner.tasks[task] = None
+        task.add_done_callback(lambda done: owner.tasks.pop(done, None))
     return task
 
 
