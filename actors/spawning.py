@@ -7,7 +7,7 @@ ends it is its tether (`tethers.py`) or `stop`, never the death of the one who m
 import asyncio
 from typing import Any
 
-from ray.exceptions import RuntimeEnvSetupError
+from ray.exceptions import ActorUnavailableError, RuntimeEnvSetupError
 
 from actors.calls import Gone, ask
 from actors.journal import JournalHandle
@@ -20,6 +20,8 @@ from agent_core.tools.definition import ToolResources
 ROLE_LABEL = "rayconteur-role"
 """The label of a node that says what it is for: `sessions` or `tools`. See `cluster.yaml`."""
 _LONGEST_REASON = 500
+_RESTART_DEADLINE = 60.0
+_PAUSE = 0.1
 
 
 def options(name: str, settings: RuntimeSettings, **more: Any) -> dict[str, Any]:
@@ -88,15 +90,23 @@ async def spawn_compactor(name: str, settings: RuntimeSettings) -> tuple[Any, se
 
 
 async def started(name: str, actor: Any, method: str) -> Any:
-    """Wait until an actor answers, asked by that method: its answer. Raises PlacementError if it does not start."""
-    try:
-        return await ask(actor, method)
-    except Gone as error:
-        if isinstance(error.__cause__, RuntimeEnvSetupError):
-            raise _no_environment(error.__cause__) from None
-        raise PlacementError(
-            f"The actor '{name}' did not start ({error}). Its log is in the Ray dashboard.", "no_start"
-        ) from None
+    """Wait until an actor answers, asked by that method: its answer. Raises PlacementError if it does not start.
+
+    One that died a moment ago, or whose node did, starts again; that takes a while, and is no failure.
+    """
+    until = asyncio.get_running_loop().time() + _RESTART_DEADLINE
+    while True:
+        try:
+            return await ask(actor, method)
+        except Gone as error:
+            if isinstance(error.__cause__, RuntimeEnvSetupError):
+                raise _no_environment(error.__cause__) from None
+            restarts = isinstance(error.__cause__, ActorUnavailableError)
+            if not restarts or asyncio.get_running_loop().time() > until:
+                raise PlacementError(
+                    f"The actor '{name}' did not start ({error}). Its log is in the Ray dashboard.", "no_start"
+                ) from None
+        await asyncio.sleep(_PAUSE)
 
 
 def _no_environment(error: Exception) -> PlacementError:
