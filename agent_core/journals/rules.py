@@ -46,7 +46,9 @@ class Span(NamedTuple):
 def judge(head: Head | None, span: Span) -> int | JournalError:
     """How many records of the span are in the log already (the rest follows it), or the refusal."""
     if head is None:
-        return Fenced(f"Session '{span.session_id}' is not in this journal: claim it before appending to it.")
+        return Fenced(
+            f"Session '{span.session_id}' is not in this journal, or not any more: open it anew to go on with it."
+        )
     if span.epoch != head.epoch:
         return Fenced(
             f"Session '{span.session_id}' was opened in another place since (epoch {head.epoch}, here {span.epoch}):"

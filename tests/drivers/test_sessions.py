@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent_core.entries import decode
+from agent_core.errors import Fenced
 from agent_core.journals import JOURNAL_FILE
 from agent_core.journals.sqlite import SqliteJournal
 from agent_core.messages import SessionId
@@ -274,6 +275,16 @@ async def test_it_works_beside_a_runtime_that_uses_the_journal(world: World) -> 
         await asyncio.wait([writing])
         assert await session.ask("last") == "You said: last"
         assert [info.session_id for info in await runtime.sessions()] == ["fork", "live"]
+
+
+async def test_whoever_has_a_session_open_that_is_deleted_is_told_and_nothing_of_it_comes_back(world: World) -> None:
+    async with world.runtime() as runtime:
+        session = await runtime.session("live", **world.settings)
+        await session.ask("one")
+        assert (await world.run("delete", "live", "--yes")).code == 0
+        with pytest.raises(Fenced, match="not any more"):
+            await session.ask("two")
+        assert await runtime.sessions() == []
 
 
 async def _keep_asking(session: object) -> None:
