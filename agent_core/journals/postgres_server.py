@@ -153,7 +153,7 @@ class PostgresServer:
                 if check_version(connection, self.where) == SCHEMA_VERSION:
                     return
         except ProgrammingError as error:
-            if not isinstance(error.orig, psycopg.errors.UndefinedTable):
+            if not isinstance(error.orig, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
                 raise
         with engine.begin() as connection:
             # As long as it takes, for a migration is as long as the journal.
