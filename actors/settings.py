@@ -21,8 +21,8 @@ Durability = Literal["process", "power"]
 class RuntimeSettings:
     """What every actor of a runtime is told.
 
-    `journal_path` is a file on the journal's node, unless `journal` is the address of a PostgreSQL database (which holds
-    no password, for whoever may look at the cluster sees it). `founder` marks the program that started the runtime;
+    `journal_path` is a file on the journal's node, unless `journal` is the address of a PostgreSQL database (with no
+    password in it, for whoever may look at the cluster sees it). `founder` marks the program that started the runtime;
     `tethered` actors end with it. `sessions_per_actor` above 1 bounds the sessions of a shared actor, of which there
     are `session_actors`; at 1, sessions that are not said to share have an actor each, at most `max_actors`. Times are
     in seconds: a client that is not heard of for a `lease` is let go, and a tool waits for `scale_up_wait` for a node
