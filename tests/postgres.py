@@ -81,7 +81,7 @@ class PostgresCluster:
             "fsync": "on" if self.sync else "off",
             "lc_messages": "C",
             "restart_after_crash": "on",
-            "autovacuum": "off",
+            "autovacuum": "on" if self.sync else "off",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.directory / "log").open("ab") as log:

@@ -22,6 +22,7 @@ TINY: dict[str, list[str]] = {
     "opening": ["--sessions", "2", "--entries", "8"],
     "recovery": ["--sessions", "2", "--rounds", "1"],
     "streams": ["--sessions", "2", "--tokens", "4", "--rounds", "1", "--seconds", "0.3"],
+    "journal_bytes": ["--calls", "4", "--size", "3000", "--tokens", "4000"],
     "model_server": ["--requests", "20", "--readers", "2", "--rounds", "1"],
 }
 """The arguments that make each program quick."""
@@ -35,6 +36,7 @@ FIGURES: dict[str, set[str]] = {
     "opening": {"open, median", "open, p99", "re-activate 9 entries, p99"},
     "recovery": {"all sessions answer again, worst round", "messages lost, doubled or changed"},
     "streams": {"tokens a second at full speed", "added to the first token at that load, p95"},
+    "journal_bytes": {"SQLite: the file grew by", "that is so many times as much in the file"},
     "model_server": {"/v1/messages, 32 deltas, of one core", "/v1/responses, whole, on the wall"},
 }
 """What each must tell, at the least."""
