@@ -11,8 +11,8 @@ from contextlib import suppress
 
 from actors.calls import Gone, ask
 from actors.finding import end_actor, find_actor, names_in
-from actors.journal import JournalHandle
-from actors.settings import DEDICATED, JOURNAL_NAME, RuntimeSettings, dedicated_name
+from actors.journals import RuntimeJournal, journal_of
+from actors.settings import DEDICATED, RuntimeSettings, dedicated_name
 from actors.spawning import spawn_session
 from agent_core.errors import PlacementError
 from agent_core.messages import SessionId
@@ -36,6 +36,7 @@ class DedicatedActors:
         self._numbers = itertools.count(shard, settings.routers)
         self._finding: asyncio.Task[None] | None = None
         self._found_some = False
+        self._journal: RuntimeJournal | None = None
 
     async def place(self, session_id: str) -> str:
         """The name of the session's actor, a new one if it has none. Raises PlacementError."""
@@ -87,8 +88,8 @@ class DedicatedActors:
         """The actor that had the session last, if an earlier router may have placed it."""
         if not self._found_some:
             return None
-        journal = JournalHandle(JOURNAL_NAME, self._settings.namespace)
-        info = await journal.session_info(SessionId(session_id))
+        self._journal = self._journal or journal_of(self._settings)
+        info = await self._journal.session_info(SessionId(session_id))
         return info.owner if info is not None and self._is_mine(info.owner) else None
 
     def _is_mine(self, name: str) -> bool:

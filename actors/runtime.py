@@ -17,12 +17,12 @@ import ray
 from actors.cluster import ClusterInfo, connect
 from actors.finding import end_actor, find_actor, process_id
 from actors.head import Head
-from actors.journal import JournalHandle
+from actors.journals import RuntimeJournal
 from actors.places import DedicatedPlace, Links, SharedPlace
 from actors.router_handle import RouterHandle
 from actors.session_handle import SessionHandle
-from actors.settings import JOURNAL_NAME, Options, RuntimeSettings, checked, router_name
-from actors.starting import cancel, leave, start_journal, start_routers, try_journal
+from actors.settings import Options, RuntimeSettings, checked, router_name
+from actors.starting import cancel, leave, start_routers, started_journal, try_journal
 from actors.threads import in_thread
 from agent_core import archive
 from agent_core.entries import Opened
@@ -43,15 +43,17 @@ class Runtime:
     else a new local one. A runtime with a `name` is met by other programs that give the same; a `detached` one lives on
     when the program ends, until `stop`. `data_dir` holds the journal, on the machine that this program runs on.
 
-    Of the `options`, `sessions_per_actor` is 1: every session has an actor of its own, at most `max_actors` (by default
-    as many as memory allows). More than 1: sessions share `session_actors` actors. `executors` run tools, each
-    `executor_slots` calls at once; `compactors`, started when they are first needed, summarise, each `compactor_slots`
-    conversations at once (by default one for every four CPUs; every router has at least one); `routers` are shards of
-    the router. `max_concurrent_requests` bounds the requests of one actor to providers. `durability` is "process"
-    (survives the death of any process) or "power" (also that of the machine). In seconds: a program that is not heard
-    of for a `lease` (30) loses its place in its streams, and goes on from there; a tool waits for `scale_up_wait` (0)
-    for a node that has what it asks for; a session that nobody has wanted anything of for `put_away_after` (600) is put
-    away until somebody does, and sooner in an actor that takes more than `actor_memory` bytes.
+    Of the `options`, `journal` has it in a PostgreSQL database instead, which every actor connects to: a DSN without a
+    password, or `env:NAME` or `file:PATH` of a DSN, to be there on every node. `sessions_per_actor` is 1: every session
+    has an actor of its own, at most `max_actors` (by default as many as memory allows). More than 1: sessions share
+    `session_actors` actors. `executors` run tools, each `executor_slots` calls at once; `compactors`, started when they
+    are first needed, summarise, each `compactor_slots` conversations at once (by default one for every four CPUs; every
+    router has at least one); `routers` are shards of the router. `max_concurrent_requests` bounds the requests of one
+    actor to providers. `durability` is "process" (survives the death of any process) or "power" (also that of the
+    machine). In seconds: a program that is not heard of for a `lease` (30) loses its place in its streams, and goes on
+    from there; a tool waits for `scale_up_wait` (0) for a node that has what it asks for; a session that nobody has
+    wanted anything of for `put_away_after` (600) is put away until somebody does, and sooner in an actor that takes
+    more than `actor_memory` bytes.
     """
 
     def __init__(
@@ -72,26 +74,33 @@ class Runtime:
         self._data_dir = Path(data_dir) if data_dir else platformdirs.user_data_path("rayconteur")
         self._dashboard = dashboard
         self._options = checked(options)
+        self._address_of_journal: str | None = self._options.get("journal")
+        if data_dir is not None and self._address_of_journal is not None:
+            raise ConfigError("data_dir and journal exclude each other: the journal is a file there or a database.")
         self._stack = AsyncExitStack()
         self._open: _Open | None = None
 
     async def __aenter__(self) -> Self:
-        """Raises PlacementError if there is no cluster, JournalError if the journal cannot be kept in `data_dir`."""
+        """Raises PlacementError if there is no cluster, JournalError if the journal cannot be kept where it is to be.
+
+        ConfigError: the runtime of this name has another journal than the one that was given.
+        """
         async with AsyncExitStack() as stack:
-            if self._alone:
-                # Ray takes seconds to start, and what is wrong with the file is known at once.
-                await asyncio.to_thread(try_journal, self._journal_path)
+            if self._alone or self._address_of_journal is not None:
+                # Ray takes seconds to start, and what is wrong with the journal is known at once.
+                await try_journal(self._journal_path, self._address_of_journal)
             cluster = await connect(self._address, self._namespace, dashboard=self._dashboard)
-            head = Head(cluster.address, str(self._journal_path))
+            head = Head(cluster.address, self._address_of_journal or str(self._journal_path))
             stack.push_async_callback(leave, cluster, head)
             stack.push_async_callback(cancel, asyncio.get_running_loop().create_task(head.watch()))
             async with head.awaited():
                 settings = await start_routers(self._settings(cluster), head, stack)
-                await start_journal(settings)
-            head.journal = settings.journal_path
+                self._check_journal(settings)
+                journal = await stack.enter_async_context(started_journal(settings))
+            head.journal = settings.journal_place
             links = Links(settings, head)
             stack.push_async_callback(links.close)
-            self._open = _Open(cluster, settings, links)
+            self._open = _Open(cluster, settings, links, journal)
             self._stack = stack.pop_all()
         return self
 
@@ -120,6 +129,13 @@ class Runtime:
     def settings(self) -> RuntimeSettings:
         """What the actors of this runtime were told."""
         return self._opened().settings
+
+    def _check_journal(self, settings: RuntimeSettings) -> None:
+        if self._address_of_journal not in {None, settings.journal}:
+            raise ConfigError(
+                f"journal: the runtime '{self._name}' keeps its sessions in {settings.journal_place}. Leave the journal"
+                " out to meet it there, or give your runtime another name."
+            )
 
     @property
     def _journal_path(self) -> Path:
@@ -238,9 +254,9 @@ class Runtime:
 class _Open:
     """What an open runtime holds."""
 
-    def __init__(self, cluster: ClusterInfo, settings: RuntimeSettings, links: Links) -> None:
+    def __init__(self, cluster: ClusterInfo, settings: RuntimeSettings, links: Links, journal: RuntimeJournal) -> None:
         self.cluster, self.settings, self.head = cluster, settings, links.head
-        self.journal = JournalHandle(JOURNAL_NAME, settings.namespace)
+        self.journal = journal
         self.router = RouterHandle(settings)
         self.shared = SharedPlace(links, self.router)
         self.dedicated = DedicatedPlace(links, self.router)

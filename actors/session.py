@@ -16,10 +16,10 @@ from actors.channel import Channel
 from actors.compaction_dispatch import CompactionDispatcher
 from actors.envelopes import MOVED, Frame, Request, answer_frame, refusal_frame
 from actors.finding import dead_jobs
-from actors.journal import JournalHandle
+from actors.journals import journal_of
 from actors.operations import OPERATIONS, Context
 from actors.resting import put_idle_away
-from actors.settings import JOURNAL_NAME, LOCAL_MODEL_NAME, RuntimeSettings
+from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
 from agent_core import inputs
@@ -77,7 +77,7 @@ class SessionActor:
             self._loop = asyncio.get_running_loop()
             settle_garbage()
             clock = SystemClock()
-            journal = JournalHandle(JOURNAL_NAME, self._settings.namespace)
+            journal = journal_of(self._settings)
             model = build_model(self._settings.max_concurrent_requests, clock, random.Random())
             self._tools = ToolDispatcher(self._settings, self._name, clock)
             node = ray.get_runtime_context().get_node_id()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from agent_core.errors import ConfigError
+from agent_core.journals.address import PostgresAddress
 
 JOURNAL_NAME = "journal"
 LOCAL_MODEL_NAME = "local-model"
@@ -20,13 +21,14 @@ Durability = Literal["process", "power"]
 class RuntimeSettings:
     """What every actor of a runtime is told.
 
-    `journal_path` is a file on the journal's node. `founder` marks the program that started the runtime; `tethered`
-    actors end with it. `sessions_per_actor` above 1 bounds the sessions of a shared actor, of which there are
-    `session_actors`; at 1, sessions that are not said to share have an actor each, at most `max_actors`. Each of the
-    `executors` runs `executor_slots` calls at once, each of the `compactors` makes `compactor_slots` summaries. Times
-    are in seconds: a client that is not heard of for a `lease` is let go, and a tool waits for `scale_up_wait` for a
-    node that has what it asks for. A session that nobody has wanted anything of for `put_away_after` is put away, and
-    sooner in an actor that takes more than `actor_memory` bytes.
+    `journal_path` is a file on the journal's node, unless `journal` is the address of a PostgreSQL database (with no
+    password in it, for whoever may look at the cluster sees it). `founder` marks the program that started the runtime;
+    `tethered` actors end with it. `sessions_per_actor` above 1 bounds the sessions of a shared actor, of which there
+    are `session_actors`; at 1, sessions that are not said to share have an actor each, at most `max_actors`. Each of
+    the `executors` runs `executor_slots` calls at once, each of the `compactors` makes `compactor_slots` summaries.
+    Times are in seconds: a client that is not heard of for a `lease` is let go, and a tool waits for `scale_up_wait`
+    for a node that has what it asks for. A session that nobody has wanted anything of for `put_away_after` is put away,
+    and sooner in an actor that takes more than `actor_memory` bytes.
     """
 
     namespace: str
@@ -48,6 +50,12 @@ class RuntimeSettings:
     actor_memory: int | None = None
     durability: Durability = "process"
     node_id: str | None = None
+    journal: str | None = None
+
+    @property
+    def journal_place(self) -> str:
+        """Where the journal is, for people."""
+        return self.journal or self.journal_path
 
     @property
     def shared(self) -> bool:
@@ -68,6 +76,7 @@ class RuntimeSettings:
 class Options(TypedDict, total=False):
     """What may be chosen when a runtime is opened: fields of `RuntimeSettings`. None is as good as unset."""
 
+    journal: str | None
     durability: Durability
     sessions_per_actor: int | None
     session_actors: int | None
@@ -98,6 +107,8 @@ def checked(options: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"Runtime has no option '{name}'. It has: {', '.join(known)}.")
         if value is not None and (wrong := _objection(name, value)):
             raise ConfigError(f"{name}: must be {wrong}, not {value!r}.")
+    if "journal" in chosen:
+        chosen["journal"] = str(PostgresAddress.of(chosen["journal"]))
     return chosen
 
 
@@ -105,6 +116,8 @@ def _objection(name: str, value: object) -> str | None:
     """What the option must be, if it is something else."""
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else -1
     match name:
+        case "journal":
+            return None if isinstance(value, str) else "a DSN, env:NAME or file:PATH"
         case "durability":
             return None if value in {"process", "power"} else "'process' or 'power'"
         case "lease":

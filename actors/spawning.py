@@ -10,8 +10,8 @@ from typing import Any
 from ray.exceptions import ActorUnavailableError, RuntimeEnvSetupError
 
 from actors.calls import Gone, ask
-from actors.journal import JournalHandle
-from actors.settings import JOURNAL_NAME, RuntimeSettings
+from actors.journals import journal_of
+from actors.settings import RuntimeSettings
 from agent_core.errors import PlacementError
 from agent_core.journals.blobs import JournalBlobs
 from agent_core.tools import ExecutorOptions
@@ -67,7 +67,7 @@ async def spawn_executor(name: str, settings: RuntimeSettings, resources: ToolRe
     wanted = {key: value for key, value in needs.items() if value is not None}
     wanted |= {"max_concurrency": 10_000, "enable_task_events": False, **preferring("tools")}
     chosen = options(name, settings, **wanted)
-    blobs = JournalBlobs(JournalHandle(JOURNAL_NAME, settings.namespace))
+    blobs = JournalBlobs(journal_of(settings))
     slots = ExecutorOptions(slots=settings.executor_slots)
     tether = settings if settings.tethered else None
     try:

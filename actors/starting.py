@@ -4,7 +4,8 @@ The rule here: what was started ends with the program, and takes a bounded time 
 """
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,32 @@ from actors import journal as journal_actor
 from actors.calls import Gone, ask, tell
 from actors.cluster import ClusterInfo, disconnect
 from actors.head import Head
+from actors.journals import RuntimeJournal, journal_of
 from actors.router import spawn_router
 from actors.settings import JOURNAL_NAME, RuntimeSettings
 from actors.threads import in_thread
 from agent_core.errors import PlacementError, RayconteurError
+from agent_core.journals.postgres import PostgresJournal
+from agent_core.journals.postgres_options import PostgresOptions
 from agent_core.journals.sqlite_file import FileOptions, SqliteFile
 
 _STOP_DEADLINE = 10.0
 _LEAVE_DEADLINE = 10.0
 
 
-def try_journal(path: Path) -> None:
-    """Open and close the file, before anything is started. Raises JournalError if the journal cannot be kept there."""
+async def try_journal(path: Path, address: str | None) -> None:
+    """Open and close the journal, before anything is started. Raises JournalError if it cannot be kept there."""
+    if address is None:
+        return await asyncio.to_thread(_try_file, path)
+    journal = PostgresJournal(address)
+    try:
+        await journal.open()
+    finally:
+        await journal.close()
+    return None
+
+
+def _try_file(path: Path) -> None:
     file = SqliteFile(path, FileOptions())
     try:
         file.opened()
@@ -58,8 +73,22 @@ async def start_routers(settings: RuntimeSettings, head: Head, stack: AsyncExitS
     return settings
 
 
-async def start_journal(settings: RuntimeSettings) -> None:
-    """Start the journal's actor, or meet it, and have it open its file. Raises JournalError."""
+@asynccontextmanager
+async def started_journal(settings: RuntimeSettings) -> AsyncIterator[RuntimeJournal]:
+    """The runtime's journal, for this program. Raises JournalError if it cannot be used."""
+    if settings.journal is None:
+        await _start_journal_actor(settings)
+        yield journal_of(settings)
+        return
+    journal = PostgresJournal(settings.journal, PostgresOptions(durability=settings.durability))
+    try:
+        yield await journal.open()
+    finally:
+        await journal.close()
+
+
+async def _start_journal_actor(settings: RuntimeSettings) -> None:
+    """Start the journal's actor, or meet it, and have it open its file."""
     handle = journal_actor.spawn(
         JOURNAL_NAME,
         settings.namespace,

@@ -19,10 +19,12 @@ from agent_core.entries import Opened
 from agent_core.errors import ConfigError, SessionClosed, SessionError
 from agent_core.hosting import SessionHost
 from agent_core.journals import JOURNAL_FILE
+from agent_core.journals.address import PostgresAddress
 from agent_core.journals.blobs import JournalBlobs
 from agent_core.journals.catalog import FullJournal
 from agent_core.journals.info import SessionInfo
 from agent_core.journals.memory import MemoryJournal
+from agent_core.journals.postgres import PostgresJournal
 from agent_core.local_model import LocalModelServer
 from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId, TurnId
@@ -44,15 +46,21 @@ from agent_core.tools import LocalToolExecutor
 class LocalRuntime:
     """Opens sessions in this process. Use it as an async context manager.
 
-    `data_dir` holds the journal; without it nothing outlives the process. `max_concurrent_requests` bounds the requests
-    that are under way to providers.
+    `data_dir` holds the journal, or `journal` says in which PostgreSQL database it is: a DSN without a password, or
+    `env:NAME` or `file:PATH` of a DSN. Without either nothing outlives the process. `max_concurrent_requests` bounds
+    the requests that are under way to providers.
     """
 
     dashboard_url: str | None = None
     dashboard_hint = ""
 
-    def __init__(self, *, data_dir: Path | None = None, max_concurrent_requests: int = 64) -> None:
+    def __init__(
+        self, *, data_dir: Path | None = None, journal: str | None = None, max_concurrent_requests: int = 64
+    ) -> None:
+        if data_dir is not None and journal is not None:
+            raise ConfigError("data_dir and journal exclude each other: the journal is a file there or a database.")
         self._data_dir = data_dir
+        self._address = None if journal is None else PostgresAddress.of(journal)
         self._max_concurrent_requests = max_concurrent_requests
         self._stack = AsyncExitStack()
         self._journal: FullJournal = MemoryJournal()
@@ -63,17 +71,20 @@ class LocalRuntime:
     @property
     def description(self) -> str:
         """One line that says where sessions run."""
-        kept = f"kept under {self._data_dir}" if self._data_dir else "kept in memory only"
+        place = f"under {self._data_dir}" if self._data_dir else f"in {self._address}" if self._address else None
+        kept = f"kept {place}" if place else "kept in memory only"
         return f"in this process, {kept}"
 
     async def __aenter__(self) -> Self:
-        """Raises JournalError if the data directory cannot be used."""
+        """Raises JournalError if the data directory or the database cannot be used."""
         clock = SystemClock()
         if self._data_dir is not None:
             # SQLAlchemy is half a second of import that a runtime in memory does not need.
             from agent_core.journals.sqlite import SqliteJournal
 
             self._journal = await self._stack.enter_async_context(SqliteJournal(self._data_dir / JOURNAL_FILE))
+        elif self._address is not None:
+            self._journal = await self._stack.enter_async_context(PostgresJournal(self._address))
         model = build_model(self._max_concurrent_requests, clock, random.Random())
         self._stack.push_async_callback(model.aclose)
         tools = LocalToolExecutor(blobs=JournalBlobs(self._journal))

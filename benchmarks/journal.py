@@ -1,4 +1,6 @@
-"""Entries per second, latency and CPU of the journal, with 1 to 1,000 sessions, in this process and through the actor.
+"""Entries per second, latency and CPU of the journal, with 1 to 1,000 sessions.
+
+SQLite in this process and through the actor, PostgreSQL on a server of its own that flushes to its disk.
 
 The rule here: every append is answered before its session makes the next one, as sessions do, and CPU is that of all
 processes that take part. Claims and the start of the actor are not counted.
@@ -9,9 +11,10 @@ import json
 import logging
 import os
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,12 +27,15 @@ from rich.table import Table
 
 from agent_core.content import TextBlock
 from agent_core.entries import Complete
+from agent_core.journals.postgres import PostgresJournal
+from agent_core.journals.postgres_options import PostgresOptions
 from agent_core.journals.sqlite import SqliteJournal
 from agent_core.journals.sqlite_file import Durability, FileOptions
 from agent_core.messages import AssistantMessage, SessionId, TurnId, Usage
 from agent_core.ports import Append, Journal, Record
+from tests.postgres import binaries, running
 
-Place = Literal["in process", "actor"]
+Place = Literal["in process", "actor", "postgres"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +57,22 @@ class Figure:
 
 @dataclass(slots=True)
 class Rig:
-    """A journal that is ready, and the processes whose CPU counts."""
+    """A journal that is ready, and the processes whose CPU counts; the last one writes, with its children."""
 
     journal: Journal
     processes: list[psutil.Process]
 
     def cpu(self) -> float:
         """CPU seconds so far."""
-        return sum(sum(process.cpu_times()[:2]) for process in self.processes)
+        return sum(sum(process.cpu_times()[:2]) for process in [*self.processes, *self._children()])
 
     def written(self) -> int:
-        """Bytes that the process of the journal gave to its disk so far."""
-        return self.processes[-1].io_counters().write_bytes
+        """Bytes that the processes of the journal gave to their disk so far."""
+        return sum(process.io_counters().write_bytes for process in [self.processes[-1], *self._children()])
+
+    def _children(self) -> list[psutil.Process]:
+        # Only a PostgreSQL server has any, which live as long as it does.
+        return self.processes[-1].children() if len(self.processes) > 1 else []
 
 
 def answer(size: int) -> Complete:
@@ -103,6 +113,17 @@ async def in_actor(path: Path, durability: Durability) -> AsyncIterator[Rig]:
     ray.kill(ray.get_actor(handle.name, "benchmark"))
 
 
+@asynccontextmanager
+async def in_postgres(_: Path, durability: Durability) -> AsyncIterator[Rig]:
+    """The journal in a PostgreSQL server that is started for it."""
+    with running(sync=True) as server:
+        if server.process is None:
+            raise RuntimeError("the server is not there")
+        address = server.owner_dsn(server.create_database())
+        async with PostgresJournal(address, PostgresOptions(durability=durability)) as journal:
+            yield Rig(journal, [psutil.Process(), psutil.Process(server.process.pid)])
+
+
 async def measure(rig: Rig, sessions: int, seconds: float, entry: Complete) -> tuple[list[float], float, float]:
     """Have every session append one entry after the other. Returns the latencies, and wall and CPU seconds in all."""
     names = [SessionId(f"{sessions}-session-{number:06}") for number in range(sessions)]
@@ -123,17 +144,22 @@ async def measure(rig: Rig, sessions: int, seconds: float, entry: Complete) -> t
     return latencies, time.perf_counter() - begun, rig.cpu() - cpu
 
 
+PLACES: dict[Place, Callable[[Path, Durability], AbstractAsyncContextManager[Rig]]] = {
+    "in process": in_process,
+    "actor": in_actor,
+    "postgres": in_postgres,
+}
+
+
 async def figures(places: list[Place], counts: list[int], seconds: float, size: int) -> AsyncIterator[Figure]:
     """Every combination, each on a file of its own."""
     with tempfile.TemporaryDirectory(prefix="journal-benchmark-") as directory:
         for place in places:
-            durabilities: tuple[Durability, ...] = ("process", "power")
+            # On one server they are the same: PostgreSQL has no commit that survives a kill and is not flushed.
+            durabilities: tuple[Durability, ...] = ("power",) if place == "postgres" else ("process", "power")
             for durability in durabilities:
                 path = Path(directory, f"{place.replace(' ', '-')}-{durability}.sqlite")
-                opened: AbstractAsyncContextManager[Rig] = (in_process if place == "in process" else in_actor)(
-                    path, durability
-                )
-                async with opened as rig:
+                async with PLACES[place](path, durability) as rig:
                     for count in counts:
                         before = rig.written()
                         latencies, wall, cpu = await measure(rig, count, seconds, answer(size))
@@ -187,20 +213,26 @@ def main(
     seconds: Annotated[float, typer.Option(help="How long each row is measured.")] = 1.5,
     size: Annotated[int, typer.Option(help="Characters of text in each entry.")] = 600,
     sessions: Annotated[str, typer.Option(help="How many sessions at once, separated by commas.")] = "1,16,100,1000",
-    actor: Annotated[bool, typer.Option(help="Measure through the actor too (starts a local Ray).")] = True,  # noqa: FBT002
+    places: Annotated[
+        str, typer.Option(help="Which journals, separated by commas; the actor starts a local Ray.")
+    ] = "in process,actor,postgres",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,  # noqa: FBT002
 ) -> None:
     """Measure the journal."""
     counts = [int(count) for count in sessions.split(",")]
-    if actor:
+    asked = places.split(",")
+    chosen: list[Place] = [place for place in PLACES if place in asked]
+    if "postgres" in chosen and binaries() is None:
+        print("PostgreSQL is not installed, and left out.", file=sys.stderr)
+        chosen.remove("postgres")
+    if "actor" in chosen:
         import ray
 
         os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parent.parent))
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    places: list[Place] = ["in process", "actor"] if actor else ["in process"]
 
     async def collect() -> list[Figure]:
-        return [figure async for figure in figures(places, counts, seconds, size)]
+        return [figure async for figure in figures(chosen, counts, seconds, size)]
 
     rows = asyncio.run(collect())
     if as_json:

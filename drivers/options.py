@@ -220,6 +220,16 @@ class PlaceOptions:
             "--name", panel=PLACE_PANEL, metavar="NAME", help="The runtime's name on the cluster, to meet others on it."
         ),
     ] = None
+    journal: Annotated[
+        str | None,
+        _option(
+            "--journal",
+            panel=PLACE_PANEL,
+            metavar="postgresql://...|env:NAME|file:PATH",
+            help="Keep the sessions in a PostgreSQL database instead: a DSN without a password (see PGPASSWORD and"
+            " .pgpass), or where a whole DSN is.",
+        ),
+    ] = None
     in_process: Annotated[
         bool,
         typer.Option("--in-process", help="No cluster: everything in this process.", rich_help_panel=PLACE_PANEL),
@@ -238,6 +248,8 @@ class PlaceOptions:
         if self.in_process and (self.address or self.name):
             other = "--address" if self.address else "--name"
             raise ConfigError(f"--in-process and {other} exclude each other: there is no cluster in this process.")
+        if self.journal is not None:
+            self._check_journal()
         if self.data_dir is None or not self.is_here:
             return
         try:
@@ -249,6 +261,18 @@ class PlaceOptions:
                 f"--data-dir {self.data_dir}: sessions cannot be kept there ({error.strerror}). Name a directory that"
                 " can be written to and has space."
             ) from None
+
+    def _check_journal(self) -> None:
+        from agent_core.journals.address import PostgresAddress
+
+        if self.data_dir is not None:
+            raise ConfigError("--journal and --data-dir exclude each other: a database, or a file in a directory.")
+        try:
+            address = PostgresAddress.of(self.journal or "")
+            if self.is_here:
+                address.resolve()
+        except ConfigError as error:
+            raise ConfigError(f"--{error.message}", error.kind) from None
 
 
 def _refuse_twins(tools: list[Any]) -> None:

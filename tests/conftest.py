@@ -3,10 +3,13 @@
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres import PostgresCluster, running
 
 PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY")
 USER_DIRECTORIES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
@@ -45,3 +48,16 @@ def pytest_unconfigure() -> None:
 def repository() -> Path:
     """The root of the checkout, which programs are run from."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """A PostgreSQL server for the run, started by the first test that wants one."""
+    with running() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def database(postgres: PostgresCluster) -> str:
+    """The name of an empty database. It goes with the server."""
+    return postgres.create_database()

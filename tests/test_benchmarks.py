@@ -23,6 +23,7 @@ TINY: dict[str, list[str]] = {
     "recovery": ["--sessions", "2", "--rounds", "1"],
     "retention": ["--seeds", "1", "--stretches", "2", "--turns", "3"],
     "streams": ["--sessions", "2", "--tokens", "4", "--rounds", "1", "--seconds", "0.3"],
+    "journal_bytes": ["--calls", "4", "--size", "3000", "--tokens", "4000"],
     "model_server": ["--requests", "20", "--readers", "2", "--rounds", "1"],
 }
 """The arguments that make each program quick."""
@@ -37,6 +38,7 @@ FIGURES: dict[str, set[str]] = {
     "recovery": {"all sessions answer again, worst round", "messages lost, doubled or changed"},
     "retention": {"llm: number, after 1", "llm, tight: path, after 2", "mechanical: context left by a compaction"},
     "streams": {"tokens a second at full speed", "added to the first token at that load, p95"},
+    "journal_bytes": {"SQLite: the file grew by", "that is so many times as much in the file"},
     "model_server": {"/v1/messages, 32 deltas, of one core", "/v1/responses, whole, on the wall"},
 }
 """What each must tell, at the least."""

@@ -16,6 +16,8 @@ FailureKind = Literal[
     "missing",
     "io",
     "unreachable",
+    "denied",
+    "timeout",
     "closed",
     "corrupt",
     "newer_schema",
@@ -26,7 +28,7 @@ FailureKind = Literal[
 ]
 
 TEMPORARY: frozenset[str] = frozenset(
-    {"locked", "disk_full", "read_only", "unwritable", "missing", "io", "unreachable"}
+    {"locked", "disk_full", "read_only", "unwritable", "missing", "io", "unreachable", "denied", "timeout"}
 )
 
 

@@ -41,7 +41,6 @@ def migrate(connection: Connection, version: int) -> None:
 def _to_version_2(operations: Operations, connection: Connection) -> None:
     """Snapshots, labels that can be searched, and which sessions need which tools' code."""
     operations.add_column("sessions", Column("snapshot_seq", BigInteger, nullable=False, server_default="0"))
-    operations.create_index("sessions_by_update", "sessions", ["updated_at", "id"])
     operations.create_table(
         "snapshots",
         Column("session", Text, primary_key=True),

@@ -47,8 +47,8 @@ SESSIONS = Table(
     Column("labels", Text, nullable=False),
     # The record after which the newest snapshot was taken, 0 without one.
     Column("snapshot_seq", BigInteger, nullable=False, server_default="0"),
+    # No index on what every append changes: it would double what an append writes.
     Index("sessions_by_age", "created_at", "id"),
-    Index("sessions_by_update", "updated_at", "id"),
 )
 
 ENTRIES = Table(

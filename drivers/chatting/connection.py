@@ -70,7 +70,7 @@ class Wanted:
                 description=runtime.description,
                 dashboard=runtime.dashboard_hint,
                 new=not known,
-                kept=not self.place.in_process or self.place.data_dir is not None,
+                kept=not self.place.in_process or (self.place.data_dir or self.place.journal) is not None,
                 named=self.session_id is not None,
                 place_options=self._place_options(),
             )
@@ -80,6 +80,7 @@ class Wanted:
         given = [
             ("--in-process", "") if place.in_process else None,
             ("--data-dir", shlex.quote(str(place.data_dir))) if place.data_dir else None,
+            ("--journal", shlex.quote(place.journal)) if place.journal else None,
             ("--address", shlex.quote(place.address)) if place.address else None,
             ("--name", shlex.quote(place.name)) if place.name else None,
         ]
@@ -88,9 +89,10 @@ class Wanted:
     def _runtime(self) -> Any:
         place = self.place
         if place.in_process:
-            return importlib.import_module("agent_core.local_runtime").LocalRuntime(data_dir=place.data_dir)
+            local = importlib.import_module("agent_core.local_runtime").LocalRuntime
+            return local(data_dir=place.data_dir, journal=place.journal)
         runtime = importlib.import_module("actors").Runtime
-        return runtime(place.address, name=place.name, data_dir=place.data_dir)
+        return runtime(place.address, name=place.name, data_dir=place.data_dir, journal=place.journal)
 
     async def _opened(self, runtime: Any) -> Session:
         return await runtime.session(self.session_id, tools=self.tools, **self.fields)

@@ -166,12 +166,13 @@ def _runtime(place: PlaceOptions, options: RunOptions) -> Any:
     at_once = options.concurrency
     if place.in_process:
         local = importlib.import_module("agent_core.local_runtime").LocalRuntime
-        return local(data_dir=place.data_dir, max_concurrent_requests=at_once)
+        return local(data_dir=place.data_dir, journal=place.journal, max_concurrent_requests=at_once)
     actors, each = packing(options)
     return importlib.import_module("actors").Runtime(
         place.address,
         name=place.name,
         data_dir=place.data_dir,
+        journal=place.journal,
         sessions_per_actor=each,
         session_actors=actors,
         max_concurrent_requests=at_once,

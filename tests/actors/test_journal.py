@@ -14,6 +14,7 @@ import ray
 
 from actors.journal import JournalActor, JournalHandle, Patience, spawn
 from agent_core.errors import Fenced, JournalError
+from agent_core.journals.schema import METADATA
 from agent_core.journals.sqlite import SqliteJournal
 from agent_core.journals.sqlite_file import FileOptions
 from agent_core.messages import SessionId
@@ -60,8 +61,9 @@ class TestJournalHandle(JournalContract):
 def empty(path: Path) -> None:
     """Take everything out of the file, behind the actor's back."""
     with sqlite3.connect(path) as connection:
-        for table in ("entries", "sessions", "blobs"):
+        for table in set(METADATA.tables) - {"meta"}:
             connection.execute(f"DELETE FROM {table}")
+        connection.execute("DELETE FROM meta WHERE key <> 'schema'")
     connection.close()
 
 

@@ -10,6 +10,7 @@ from agent_core.errors import ConfigError, SessionClosed, SessionError
 from agent_core.local_runtime import LocalRuntime
 from agent_core.scripted.server import ScriptedServer
 from agent_core.tools import tool
+from tests.postgres import PostgresCluster
 
 
 @tool
@@ -44,6 +45,17 @@ async def test_a_session_answers_and_is_there_again_the_next_time(tmp_path: Path
         history = await again.history()
     assert len(history) == 4
     assert first in str(history[1].content)
+
+
+async def test_sessions_are_kept_in_a_database(postgres: PostgresCluster, settings: dict[str, Any]) -> None:
+    address = postgres.create_schema()
+    async with LocalRuntime(journal=address) as runtime:
+        assert runtime.description == f"in this process, kept in {address}"
+        await (await runtime.session("mine", **settings)).ask("Hello.")
+    async with LocalRuntime(journal=address) as runtime:
+        assert len(await (await runtime.session("mine")).history()) == 2
+    with pytest.raises(ConfigError, match="exclude each other"):
+        LocalRuntime(journal=address, data_dir=Path())
 
 
 async def test_an_existing_session_keeps_its_settings_but_for_those_that_are_given(settings: dict[str, Any]) -> None:

@@ -59,6 +59,25 @@ def test_each_field_of_a_group_is_an_option() -> None:
     )
     assert got["place"] == PlaceOptions("auto", Path("d"), "n", in_process=True)
     assert got["times"] == 3
+    assert parsed("--journal", "env:DSN")[1]["place"] == PlaceOptions(journal="env:DSN")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            PlaceOptions(journal="postgresql://user:hunter2@host/db"),
+            "--journal: a DSN with a password in it is refused",
+        ),
+        (PlaceOptions(journal="journal.db"), "--journal: that is not the address of a PostgreSQL database"),
+        (PlaceOptions(journal="env:NOT_SET_ANYWHERE", in_process=True), "NOT_SET_ANYWHERE is not set"),
+        (PlaceOptions(journal="postgresql:///db", data_dir=Path("d")), "--journal and --data-dir exclude each other"),
+    ],
+)
+def test_wrong_place_for_the_journal_is_known_at_once(options: PlaceOptions, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        options.check()
+    assert "hunter2" not in caught.value.message
 
 
 def test_only_what_was_given_becomes_a_setting_of_the_session() -> None:

@@ -6,13 +6,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from agent_core.journals.postgres import PostgresJournal
 from agent_core.journals.sqlite import SqliteJournal
 from agent_core.messages import SessionId
 from tests.core.journals.making import append, said, told
 from tests.core.journals.writer import SESSIONS
+from tests.postgres import PostgresCluster
 
 
-def write_and_kill(path: Path, repository: Path, answers: int) -> Counter[str]:
+def write_and_kill(path: Path | str, repository: Path, answers: int) -> Counter[str]:
     """Run the writer until it has printed so many answers, kill it, return the last answered number of each session."""
     command = [sys.executable, "-m", "tests.core.journals.writer", str(path)]
     with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE) as writer:
@@ -39,6 +41,24 @@ async def test_everything_answered_before_a_kill_is_there_once_and_in_order(tmp_
                 assert texts == [f"{name} {seq}" for seq in range(1, len(texts) + 1)]
                 assert len(texts) >= answered[name], "an answered append is lost"
     assert sum(answered.values()) >= 490
+
+
+async def test_everything_answered_before_a_kill_is_in_the_database_once_and_in_order(
+    postgres: PostgresCluster, repository: Path
+) -> None:
+    address = postgres.create_schema()
+    answered: Counter[str] = Counter()
+    for answers in (100, 300):
+        answered |= write_and_kill(address, repository, answers)
+    async with PostgresJournal(address) as journal:
+        for name in (f"s{number}" for number in range(SESSIONS)):
+            texts = await told(journal, name)
+            assert texts == [f"{name} {seq}" for seq in range(1, len(texts) + 1)]
+            assert len(texts) >= answered[name], "an answered append is lost"
+            info = await journal.session_info(SessionId(name))
+            assert info is not None
+            assert info.epoch == 2
+    assert sum(answered.values()) >= 400
 
 
 async def test_killed_owner_s_session_goes_on_under_a_new_epoch(tmp_path: Path, repository: Path) -> None:

@@ -5,31 +5,37 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from agent_core.errors import Fenced, SequenceGap
+from agent_core.journals.catalog import FullJournal
 from agent_core.journals.memory import MemoryJournal
+from agent_core.journals.postgres import PostgresJournal
 from agent_core.journals.sqlite import SqliteJournal
 from agent_core.messages import SessionId
-from agent_core.ports import Append, Journal, Record
+from agent_core.ports import Append, Record, Snapshot
 from tests.core.journals.making import said, told
+from tests.postgres import PostgresCluster
 
 SESSIONS = st.sampled_from(["a", "b", "c"])
 TEXTS = st.sampled_from(["x", "y", ""])
 
 
 class JournalModel(RuleBasedStateMachine):
-    """`logs` holds (epoch, text) of each record, `epochs` the last claim of each session."""
+    """`logs` holds (epoch, text) of each record, `epochs` the last claim of each session, `floor` of those deleted."""
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.logs: dict[str, list[tuple[int, str]]] = {}
         self.epochs: dict[str, int] = {}
+        self.snapshots: dict[str, int] = {}
+        self.floor = 0
 
-    def start(self) -> list[Journal]:
+    def start(self) -> list[FullJournal]:
         """The journals that share one content; operations are spread over them."""
         raise NotImplementedError
 
@@ -40,17 +46,41 @@ class JournalModel(RuleBasedStateMachine):
     def run(self, action: Any) -> Any:
         return self.runner.run(action)
 
-    def journal(self, which: int) -> Journal:
+    def journal(self, which: int) -> FullJournal:
         return self.journals[which % len(self.journals)]
 
     @rule(session=SESSIONS, which=st.integers(0, 1))
     def claim(self, session: str, which: int) -> None:
         claim = self.run(self.journal(which).claim(SessionId(session), "owner"))
-        self.epochs[session] = self.epochs.get(session, 0) + 1
+        self.epochs[session] = self.epochs.get(session, self.floor) + 1
         assert claim.epoch == self.epochs[session]
+        after = self.snapshots.get(session, 0)
+        assert claim.snapshot == (Snapshot(after, f"{after}".encode()) if after else None)
         assert [(record.epoch, record.entry) for record in claim.records] == [
-            (epoch, said(text)) for epoch, text in self.logs.get(session, [])
+            (epoch, said(text)) for epoch, text in self.logs.get(session, [])[after:]
         ]
+
+    @rule(session=SESSIONS, which=st.integers(0, 1))
+    def delete(self, session: str, which: int) -> None:
+        assert self.run(self.journal(which).delete(SessionId(session))) == (session in self.epochs)
+        self.logs.pop(session, None)
+        self.snapshots.pop(session, None)
+        self.floor = max(self.floor, self.epochs.pop(session, 0))
+
+    @rule(session=SESSIONS, which=st.integers(0, 1), seq=st.integers(0, 8), old=st.booleans())
+    def save_snapshot(self, session: str, which: int, seq: int, old: bool) -> None:
+        epoch = self.epochs.get(session, 1) - old
+        saving = self.journal(which).save_snapshot(SessionId(session), epoch, Snapshot(seq, f"{seq}".encode()))
+        if epoch != self.epochs.get(session):
+            refusal: type[Exception] | None = Fenced
+        else:
+            refusal = None if 1 <= seq <= len(self.logs.get(session, [])) else SequenceGap
+        if refusal is not None:
+            with pytest.raises(refusal):
+                self.run(saving)
+            return
+        self.run(saving)
+        self.snapshots[session] = max(seq, self.snapshots.get(session, 0))
 
     @rule(session=SESSIONS, which=st.integers(0, 1), back=st.integers(-2, 3), texts=st.lists(TEXTS, max_size=3))
     def append(self, session: str, which: int, back: int, texts: list[str]) -> None:
@@ -116,21 +146,21 @@ class JournalModel(RuleBasedStateMachine):
 
 
 class MemoryModel(JournalModel):
-    def start(self) -> list[Journal]:
+    def start(self) -> list[FullJournal]:
         return [MemoryJournal()]
 
 
-class SqliteModel(JournalModel):
-    """Two journals on one file, and now and then one of them is opened anew."""
+class SharedModel(JournalModel):
+    """Two journals on one database, and now and then one of them is opened anew."""
 
     journals: list[Any]
 
-    def start(self) -> list[Journal]:
-        self.directory = tempfile.TemporaryDirectory(prefix="journal-")
+    def start(self) -> list[FullJournal]:
         return [self.open(), self.open()]
 
-    def open(self) -> SqliteJournal:
-        return SqliteJournal(Path(self.directory.name, "journal.sqlite"))
+    def open(self) -> Any:
+        """Another journal on the database of this example."""
+        raise NotImplementedError
 
     @rule(which=st.integers(0, 1))
     def reopen(self, which: int) -> None:
@@ -141,7 +171,31 @@ class SqliteModel(JournalModel):
         for journal in self.journals:
             self.run(journal.close())
         super().teardown()
+
+
+class SqliteModel(SharedModel):
+    def start(self) -> list[FullJournal]:
+        self.directory = tempfile.TemporaryDirectory(prefix="journal-")
+        return super().start()
+
+    def open(self) -> SqliteJournal:
+        return SqliteJournal(Path(self.directory.name, "journal.sqlite"))
+
+    def teardown(self) -> None:
+        super().teardown()
         self.directory.cleanup()
+
+
+def test_postgres_model(postgres: PostgresCluster) -> None:
+    class PostgresModel(SharedModel):
+        def start(self) -> list[FullJournal]:
+            self.address = postgres.create_schema()
+            return super().start()
+
+        def open(self) -> PostgresJournal:
+            return PostgresJournal(self.address)
+
+    run_state_machine_as_test(PostgresModel, settings=settings(max_examples=8, stateful_step_count=20))
 
 
 TestMemoryModel = MemoryModel.TestCase

@@ -4,14 +4,16 @@ import asyncio
 import os
 import sys
 
+from agent_core.journals.postgres import PostgresJournal
 from agent_core.journals.sqlite import SqliteJournal
 from agent_core.messages import SessionId
+from agent_core.ports import Journal
 from tests.core.journals.making import append, said
 
 SESSIONS = 12
 
 
-async def talk(journal: SqliteJournal, name: str) -> None:
+async def talk(journal: Journal, name: str) -> None:
     claim = await journal.claim(SessionId(name), f"process {os.getpid()}")
     seq = len(claim.records)
     while True:
@@ -21,7 +23,7 @@ async def talk(journal: SqliteJournal, name: str) -> None:
 
 
 async def main(path: str) -> None:
-    async with SqliteJournal(path) as journal:
+    async with PostgresJournal(path) if "://" in path else SqliteJournal(path) as journal:
         await asyncio.gather(*(talk(journal, f"s{number}") for number in range(SESSIONS)))
 
 
