@@ -351,6 +351,7 @@ class Shell:
             actor=self._ports.owner,
             compactions=conversation.compactions,
             compaction=machine.compaction,
+            pinned=tuple(conversation.view.pinned),
         )
 
     # --- the end ----------------------------------------------------------------------------------------------------

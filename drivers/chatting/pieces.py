@@ -132,6 +132,8 @@ def pieces_of(messages: Sequence[Message], leaving_out: Container[str] = ()) -> 
     for message in messages:
         if message.kind == "assistant":
             pieces += _pieces_of_answer(message, results, leaving_out)
+        elif message.marker == "summary":
+            pieces.append(Listed("What stands for the conversation before", (("", content_text(message.content)),)))
         elif text := content_text([block for block in message.content if not isinstance(block, ToolResultBlock)]):
             pieces.append(UserSaid(text))
     return pieces

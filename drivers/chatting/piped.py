@@ -5,19 +5,20 @@ The rule here: stdout holds the answer's text, or one JSON event a line; whateve
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import TextIO
 
 from agent_core.content import text_of
 from agent_core.cursor import Cursor, Event
-from agent_core.entries import Complete, TurnEnded
+from agent_core.entries import Compacted, CompactionFailed, Complete, TurnEnded
 from agent_core.errors import ConfigError, SessionError
 from agent_core.messages import TurnId
-from agent_core.payloads import Restarted, Retrying, StreamStart, TextChunk
+from agent_core.payloads import CompactionUpdate, Restarted, Retrying, StreamStart, TextChunk
 from agent_core.session_protocol import Session
+from drivers.chatting.compactions import Compactions
 from drivers.chatting.connection import Connect
-from drivers.chatting.pieces import clean
+from drivers.chatting.pieces import Noted, Piece, clean
 from drivers.chatting.stdin import read_messages
 from drivers.chatting.transcript import ending_text, retry_text
 from drivers.errors import FAILURE
@@ -109,9 +110,16 @@ def _lost() -> SessionError:
     )
 
 
+def _note_all(pieces: Iterable[Piece], streams: Streams) -> None:
+    for piece in pieces:
+        if isinstance(piece, Noted):
+            streams.note(f"note: {piece.text}")
+
+
 async def _print_text(events: AsyncIterator[Event], streams: Streams) -> TurnEnded:
     """The text of every answer of the turn, each on lines of its own."""
     line_open = streamed = False
+    compactions = Compactions()
     async for event in events:
         match event.payload:
             case StreamStart():
@@ -133,6 +141,12 @@ async def _print_text(events: AsyncIterator[Event], streams: Streams) -> TurnEnd
                 line_open = streamed = False
             case Retrying() as retrying:
                 streams.note(f"note: {retry_text(retrying)}")
+            case CompactionUpdate() as update:
+                _note_all(compactions.updated(update), streams)
+            case Compacted() as compacted:
+                _note_all(compactions.compacted(compacted), streams)
+            case CompactionFailed() as failed:
+                _note_all(compactions.failed(failed), streams)
             case TurnEnded() as ended:
                 if line_open:
                     streams.say("\n")
