@@ -270,6 +270,7 @@ class Shell:
         match command:
             case out.StartCompaction():
                 self._compaction = command.job.key
+                self._log.summary_asked(command.job, command.priority)
                 compactor.submit(command.job, command.priority, self._hear)
             case out.PromoteCompaction():
                 compactor.promote(command.key, command.priority)
@@ -278,6 +279,7 @@ class Shell:
 
     def _hear(self, report: CompactionReport) -> None:
         if self.lost is None:
+            self._log.summary_told(report)
             self.feed(inputs.FromCompactor(report))
 
     def _start_timer(self, timer: out.StartTimer) -> None:
