@@ -156,7 +156,7 @@ async def _help(chat: Chat, _: str) -> None:
     rows = tuple((command.usage, command.about) for command in COMMANDS.values())
     keys = (
         ("Alt-Enter, \\ Enter", "a new line; pasted lines stay lines"),
-        ("Ctrl-C", "interrupt the open turn, keeping what it has, or wait for /compact no longer; twice leaves"),
+        ("Ctrl-C", "interrupt the turn, or the wait for /compact; twice leaves"),
         ("Ctrl-D", "leave"),
         ("! message", "steer the open turn at its next model call"),
         ("Up, Tab", "earlier messages; write a command out"),
@@ -173,15 +173,13 @@ COMMANDS: dict[str, Command] = {
     for command in (
         Command("/status", "the session, its tokens and where it runs", _status),
         Command("/model [provider/name]", "show the model, or change it", _model),
-        Command("/history [full|ids]", "what the model sees, everything, or numbers for /pin", _history),
+        Command("/history [full|ids]", "what the model sees, all, or its numbers", _history),
         Command("/thinking", "the model's last thinking, whole", _thinking),
         Command("/interrupt", "end the open turn, keeping what it has", _interrupt, at_once=True),
         Command("/retry", "try the failed turn again", _retry),
-        Command(
-            "/compact [focus]", "shorten what the model sees; focus says what matters", keeping.compact, beside=True
-        ),
-        Command("/pin [last|answer|number]", "keep a message word for word, whatever is compacted", keeping.pin),
-        Command("/unpin [last|answer|number|all]", "keep it no longer (the newest pin)", keeping.unpin),
+        Command("/compact [focus]", "summarise now; focus says what matters most", keeping.compact, beside=True),
+        Command("/pin [last|answer|number]", "keep a message word for word", keeping.pin),
+        Command("/unpin [last|answer|number|all]", "keep it (or the newest pin) no longer", keeping.unpin),
         Command("/pins", "what is pinned", keeping.pins),
         Command("/clear", "empty the conversation", _clear),
         Command("/system [text|none]", "show, set or remove the system prompt", _system),

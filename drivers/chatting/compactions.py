@@ -18,9 +18,9 @@ _DOING: dict[CompactionState, str] = {
     "waiting": "summarising what was said before",
 }
 _STRATEGIES = {
-    "llm": "what was said before was summarised",
-    "threshold": "old tool results were shortened",
-    "last_resort": "the oldest was left out to make room",
+    "llm": "earlier turns summarised",
+    "threshold": "old tool results shortened",
+    "last_resort": "the oldest left out to make room",
 }
 _SHORTEST_WAIT = 0.05
 
@@ -125,7 +125,7 @@ def result_text(result: CompactResult) -> str:
     length = f" in {result.summary_length:,} characters" if result.summary_length else ""
     took = f", in {duration(result.waited)}" if result.waited >= _SHORTEST_WAIT else ""
     tokens = f"{result.tokens_before:,} → {result.tokens_after:,} tokens{took}"
-    return f"{what}{length}, {several(result.turns_kept, 'turn')} kept as they are\n{tokens}"
+    return f"{what}{length}, {several(result.turns_kept, 'turn')} kept whole\n{tokens}"
 
 
 def _reason(result: CompactResult) -> str:

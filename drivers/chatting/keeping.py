@@ -34,7 +34,7 @@ async def pin(chat: Chat, which: str) -> None:
     message_id = await _named(session, which or "last")
     await session.pin(message_id)
     found = [message for message in await session.history(full=True) if message.id == message_id]
-    what = f": {_beginning(found[0])}" if found else ""
+    what = f" ({_beginning(found[0])})" if found else ""
     chat.show([Noted(f"{number_of(message_id)} is kept word for word{what}", "good")])
 
 

@@ -40,11 +40,11 @@ async def test_compact_is_followed_and_its_result_said_once() -> None:
         await talk.paper.shows("summarising what was said before")
         await talk.paper.shows("idle · summarising")
         fakes.compactor.finish(job, "It was all words.")
-        text = await talk.paper.shows("✓ 1 turn summarised in 17 characters, 1 turn kept as they are")
+        text = await talk.paper.shows("✓ 1 turn summarised in 17 characters, 1 turn kept whole")
         assert " tokens" in text
         text = await talk.says("/status", "summariser    100 in, 10 out")
         assert "compaction    1 so far" in text
-        assert "what was said before was summarised" not in text
+        assert "earlier turns summarised" not in text
         text = await talk.says("/history", "What stands for the conversation before")
         assert "It was all words." in text
 
@@ -68,7 +68,7 @@ async def test_ctrl_c_leaves_the_compaction_to_the_background_where_it_ends() ->
         await talk.paper.shows("the compaction goes on in the background")
         assert not fakes.compactor.cancelled
         fakes.compactor.finish(fakes.compactor.jobs[0])
-        await talk.paper.shows("what was said before was summarised: ")
+        await talk.paper.shows("earlier turns summarised: ")
 
 
 async def test_a_compaction_that_is_waited_for_keeps_nobody_from_leaving() -> None:
@@ -95,8 +95,8 @@ async def test_messages_have_numbers_and_are_pinned_by_them() -> None:
         await two_turns(talk)
         text = await talk.says("/history ids", "you: second")
         number = next(line.split()[0] for line in text.splitlines() if "you: first" in line)
-        await talk.says(f"/pin {number}", f"{number} is kept word for word: you: first")
-        await talk.says("/pin answer", "is kept word for word: model: You said: second")
+        await talk.says(f"/pin {number}", f"{number} is kept word for word (you: first)")
+        await talk.says("/pin answer", "is kept word for word (model: You said: second)")
         await talk.says("/pins", "model: You said: second")
         await talk.says("/history ids", "pinned  you: first")
         await talk.says("/status", f"pinned        {number}, #")
@@ -130,11 +130,11 @@ def compacted(strategy: str, **fields: object) -> Compacted:
 @pytest.mark.parametrize(
     ("entry", "text"),
     [
-        (compacted("llm", job_id="1.1"), "what was said before was summarised: 91,000 → 30,500 tokens"),
-        (compacted("threshold"), "old tool results were shortened: 91,000 → 30,500 tokens"),
+        (compacted("llm", job_id="1.1"), "earlier turns summarised: 91,000 → 30,500 tokens"),
+        (compacted("threshold"), "old tool results shortened: 91,000 → 30,500 tokens"),
         (
             compacted("last_resort", waited=9.96),
-            "the oldest was left out to make room: 91,000 → 30,500 tokens, the turn waited 10 s",
+            "the oldest left out to make room: 91,000 → 30,500 tokens, the turn waited 10 s",
         ),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_turn_that_waits_is_said_and_what_is_skipped_is_said_once() -> None:
                 summary_length=4_321,
                 waited=8.2,
             ),
-            "12 turns summarised in 4,321 characters, 3 turns kept as they are\n91,000 → 30,500 tokens, in 8.2 s",
+            "12 turns summarised in 4,321 characters, 3 turns kept whole\n91,000 → 30,500 tokens, in 8.2 s",
         ),
         (
             CompactResult(
@@ -190,7 +190,7 @@ def test_a_turn_that_waits_is_said_and_what_is_skipped_is_said_once() -> None:
                 tokens_before=9_000,
                 tokens_after=500,
             ),
-            "1 tool result summarised, 2 tool results left out, 1 turn kept as they are\n9,000 → 500 tokens",
+            "1 tool result summarised, 2 tool results left out, 1 turn kept whole\n9,000 → 500 tokens",
         ),
         (
             CompactResult(compacted=False, reason="no compactor configured", error="No compactor configured"),
