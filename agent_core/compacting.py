@@ -128,11 +128,15 @@ class Compacting:
 
     @property
     def _may_splice(self) -> bool:
-        """Whether the view may change under the open turn: thinking in it belongs to what it followed."""
-        turn = self._conversation.open
-        return turn is None or not any(
+        """Whether the view may change under the open turn, or under one that failed and may be tried again.
+
+        Thinking in it belongs to what it followed.
+        """
+        turn, last = self._conversation.open, self._conversation.last_turn
+        turn_id = turn.turn_id if turn else last[0] if last and last[1] == "failed" else None
+        return turn_id is None or not any(
             isinstance(block, ThinkingBlock)
-            for message in self._conversation.of_turn(turn.turn_id)
+            for message in self._conversation.of_turn(turn_id)
             for block in message.content
         )
 
@@ -149,19 +153,21 @@ class Compacting:
             job.asked = True
             self._jobs.promote("manual")
             return job.id
+        if self._conversation.open is None and not self._may_splice:
+            return self._nothing("the failed turn holds thinking that goes with it: retry it, or send a message, first")
         keep = min(chosen.keep_recent_turns, 1)
         found = plan_range(self._conversation, keep, keep_budget(chosen, self._window))
         if found is None:
-            return self._nothing()
+            return self._nothing("nothing to compact: nothing is old enough to be summarised")
         self.cancel("another compaction was asked for")
         return self._jobs.start(chosen, found, "manual", focus)
 
-    def _nothing(self) -> CompactResult:
+    def _nothing(self, reason: str) -> CompactResult:
         shown, used = self._conversation.view.shown, self._window.used
         return CompactResult(
             compacted=False,
             strategy="llm",
-            reason="nothing to compact: nothing is old enough to be summarised",
+            reason=reason,
             messages_before=len(shown),
             messages_after=len(shown),
             turns_kept=len({message.turn_id for message in shown}),

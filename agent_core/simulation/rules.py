@@ -128,18 +128,7 @@ def check_replay(session_id: SessionId, live: Conversation, records: Sequence[Re
     replayed = Conversation(session_id)
     for record in records:
         replayed.apply(record)
-    for name in (
-        "messages",
-        "queue",
-        "steers",
-        "config",
-        "usage",
-        "last_turn",
-        "closed",
-        "context_used",
-        "tools",
-        "compactions",
-    ):
+    for name in _REPLAYED:
         if getattr(replayed, name) != getattr(live, name):
             raise RuleBroken(f"replay: {session_id} has another {name} after a replay")
     if replayed.view.shown != live.view.shown:

@@ -31,6 +31,11 @@ FOLDED = [
     "usage",
     "context_used",
     "compactions",
+    "compaction_waited",
+    "failed_compactions",
+    "failed_at",
+    "learned_limits",
+    "performed",
     "closed",
     "parent_id",
 ]

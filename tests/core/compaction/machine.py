@@ -102,6 +102,13 @@ class CompactionMachine(RuleBasedStateMachine):
         self.a_user_writes(text, "after")
         self.the_model_answers(reply, [], thinking)
 
+    @precondition(lambda self: self.book.machine.state == "idle")
+    @rule(number=st.integers(2, 5), thinking=st.booleans())
+    def a_user_goes_on_for_long(self, number: int, thinking: bool) -> None:
+        for _ in range(number):
+            self.a_whole_turn("long " * 80, "word " * 80, thinking)
+
+    @precondition(lambda self: self.book.conversation.open is not None)
     @rule(mode=st.sampled_from(["keep", "discard"]))
     def a_user_interrupts(self, mode: InterruptMode) -> None:
         turn = self.book.conversation.open
@@ -113,6 +120,7 @@ class CompactionMachine(RuleBasedStateMachine):
     def ended(self) -> set[TurnId]:
         return {entry.turn_id for entry in self.book.entries if isinstance(entry, TurnEnded)}
 
+    @precondition(lambda self: len(self.book.conversation.view.shown) > 2)
     @rule(sure=st.integers(0, 3))
     def a_user_clears(self, sure: int) -> None:
         if sure == 0:
@@ -133,11 +141,13 @@ class CompactionMachine(RuleBasedStateMachine):
         if messages := self.book.conversation.messages:
             self.give(inputs.Pin(messages[-1 - pick % len(messages)].id, kept=kept))
 
+    @precondition(lambda self: len(self.book.records) > 30)
     @rule(change=st.sampled_from([None, MECHANICAL, strained(), strained(soft=0.1, trigger=0.2, hard=0.4), "prompt"]))
     def a_user_configures(self, change: LLMCompaction | ThresholdCompaction | str | None) -> None:
         fields = {"system_prompt": "Be brief."} if change == "prompt" else {"compaction": change}
         self.give(inputs.Configure(Settings(fields=fields)))
 
+    @precondition(lambda self: self.book.conversation.last_turn and self.book.conversation.last_turn[1] == "failed")
     @rule()
     def a_user_retries(self) -> None:
         self.give(inputs.Retry())
@@ -225,11 +235,13 @@ class CompactionMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.book.passes(seconds)
 
+    @precondition(lambda self: self.book.underway is not None)
     @rule(number=st.integers(1, 5))
     def a_timer_of_long_ago_ends(self, number: int) -> None:
         if number not in [timer.number for timer in self.book.timers]:
             self.give(inputs.TimerEnded(number))
 
+    @precondition(lambda self: len(self.book.records) > 10)
     @rule(how=st.sampled_from(["dies", "dies", "finish", "cancel"]))
     def the_owner_goes(self, how: Literal["dies", "finish", "cancel"]) -> None:
         if how != "dies":

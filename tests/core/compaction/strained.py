@@ -20,6 +20,7 @@ from agent_core.conversation import Conversation
 from agent_core.entries import Compacted, CompactionFailed
 from agent_core.errors import ErrorInfo
 from agent_core.messages import StopReason, Usage
+from agent_core.payloads import CompactionUpdate
 from agent_core.ports import (
     CompactionFailure,
     CompactionJob,
@@ -194,6 +195,8 @@ class StrainedBook(Playbook):
                     self.underway = None
                 case out.StartTimer():
                     self.timers.append(Timer(command.timer, self.now + command.seconds))
+                case out.Emit(delta=CompactionUpdate(state="waiting")):
+                    self.waiting_since = self.now
                 case out.CallModel():
                     check_wires(command.request)
                     self.ledger.check_request(command.request.messages)
@@ -248,7 +251,7 @@ class StrainedBook(Playbook):
             return
         settings = self.conversation.config.compaction
         assert isinstance(settings, LLMCompaction)
-        self.waiting_since = self.now if self.waiting_since is None else self.waiting_since
+        assert self.waiting_since is not None, "nobody was told that the turn waits"
         assert self.now - self.waiting_since <= settings.max_wait, "a turn waits for longer than it was told to"
 
     def crashes(self, *, reopen: bool = False) -> "Any":
