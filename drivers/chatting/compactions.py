@@ -57,7 +57,17 @@ class Compactions:
         """The session has a new owner: the job that was under way is forgotten."""
         self.state = None
 
-    def updated(self, update: CompactionUpdate) -> list[Piece]:
+    def apply(self, payload: CompactionUpdate | Compacted | CompactionFailed) -> list[Piece]:
+        """Take an event in and return what is said of it."""
+        match payload:
+            case CompactionUpdate():
+                return self._updated(payload)
+            case Compacted():
+                return self._compacted(payload)
+            case CompactionFailed():
+                return self._failed(payload)
+
+    def _updated(self, update: CompactionUpdate) -> list[Piece]:
         """A job stands otherwise."""
         self.state = None if update.state in ("stale", "skipped") else update.state
         if update.state == "waiting":
@@ -68,14 +78,14 @@ class Compactions:
         self._skipped = update.reason
         return [Noted(f"no summary was begun: {update.reason}")]
 
-    def compacted(self, entry: Compacted) -> list[Piece]:
+    def _compacted(self, entry: Compacted) -> list[Piece]:
         """Something was put in place."""
         self._ended(entry.job_id)
         if self._is_told(entry.job_id):
             return []
         return [Noted(compacted_text(entry))]
 
-    def failed(self, entry: CompactionFailed) -> list[Piece]:
+    def _failed(self, entry: CompactionFailed) -> list[Piece]:
         """A job came to nothing."""
         self._ended(entry.job_id)
         text = failed_text(entry)

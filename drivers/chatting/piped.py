@@ -5,7 +5,7 @@ The rule here: stdout holds the answer's text, or one JSON event a line; whateve
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -18,7 +18,7 @@ from agent_core.payloads import CompactionUpdate, Restarted, Retrying, StreamSta
 from agent_core.session_protocol import Session
 from drivers.chatting.compactions import Compactions
 from drivers.chatting.connection import Connect
-from drivers.chatting.pieces import Noted, Piece, clean
+from drivers.chatting.pieces import Noted, clean
 from drivers.chatting.stdin import read_messages
 from drivers.chatting.transcript import ending_text, retry_text
 from drivers.errors import FAILURE
@@ -110,12 +110,6 @@ def _lost() -> SessionError:
     )
 
 
-def _note_all(pieces: Iterable[Piece], streams: Streams) -> None:
-    for piece in pieces:
-        if isinstance(piece, Noted):
-            streams.note(f"note: {piece.text}")
-
-
 async def _print_text(events: AsyncIterator[Event], streams: Streams) -> TurnEnded:
     """The text of every answer of the turn, each on lines of its own."""
     line_open = streamed = False
@@ -141,12 +135,10 @@ async def _print_text(events: AsyncIterator[Event], streams: Streams) -> TurnEnd
                 line_open = streamed = False
             case Retrying() as retrying:
                 streams.note(f"note: {retry_text(retrying)}")
-            case CompactionUpdate() as update:
-                _note_all(compactions.updated(update), streams)
-            case Compacted() as compacted:
-                _note_all(compactions.compacted(compacted), streams)
-            case CompactionFailed() as failed:
-                _note_all(compactions.failed(failed), streams)
+            case CompactionUpdate() | Compacted() | CompactionFailed() as payload:
+                for piece in compactions.apply(payload):
+                    if isinstance(piece, Noted):
+                        streams.note(f"note: {piece.text}")
             case TurnEnded() as ended:
                 if line_open:
                     streams.say("\n")

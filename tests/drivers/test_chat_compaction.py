@@ -155,12 +155,12 @@ def test_a_job_that_came_to_nothing_is_said_unless_what_it_was_for_is_gone() -> 
 def test_a_turn_that_waits_is_said_and_what_is_skipped_is_said_once() -> None:
     heard = Compactions()
     waiting = CompactionUpdate(state="waiting", job_id="1", turn_id=TurnId("t"))
-    assert heard.updated(waiting) == [Noted("making room: the turn waits for a summary of what was said before")]
+    assert heard.apply(waiting) == [Noted("making room: the turn waits for a summary of what was said before")]
     assert heard.summarising
     skipped = CompactionUpdate(state="skipped", job_id="", reason="what has to stay takes too much by itself")
-    assert heard.updated(skipped) == [Noted("no summary was begun: what has to stay takes too much by itself")]
+    assert heard.apply(skipped) == [Noted("no summary was begun: what has to stay takes too much by itself")]
     assert not heard.summarising
-    assert heard.updated(skipped) == []
+    assert heard.apply(skipped) == []
 
 
 @pytest.mark.parametrize(
