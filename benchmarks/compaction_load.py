@@ -240,6 +240,9 @@ async def run(load: Load, compaction: dict[str, Any]) -> Seen:
                 "context_limit": 4 * _WINDOW
             }
             config |= {"context_limit": _WINDOW, "max_tokens": _ANSWER, "compaction": summariser | scaled}
+            # The first request loads the SDK.
+            (first,) = await _opened(host, 1, config, "warm-up")
+            await first.result(await first.submit(inputs.Submit(payload_of("Hello."))))
             shells = await _opened(host, load.sessions, config)
             settle_garbage()
             talks = [_Talk(shell, load, seen, splices) for shell in shells]
@@ -251,12 +254,12 @@ async def run(load: Load, compaction: dict[str, Any]) -> Seen:
     return seen
 
 
-async def _opened(host: SessionHost, count: int, config: dict[str, Any]) -> list[Shell]:
+async def _opened(host: SessionHost, count: int, config: dict[str, Any], name: str = "talk") -> list[Shell]:
     opened = Opened(config=SessionConfig.of(**config))
     shells: list[Shell] = []
     while len(shells) < count:
         wanted = range(len(shells), min(len(shells) + _AT_ONCE, count))
-        shells += await asyncio.gather(*(host.open(SessionId(f"talk-{n}"), opened) for n in wanted))
+        shells += await asyncio.gather(*(host.open(SessionId(f"{name}-{n}"), opened) for n in wanted))
     return shells
 
 
