@@ -14,7 +14,7 @@ from agent_core import inputs
 from agent_core.compaction.settings import LLMCompaction, ThresholdCompaction
 from agent_core.entries import Settings, TurnEnded
 from agent_core.errors import ProviderErrorKind
-from agent_core.messages import StopReason, TurnId, Usage
+from agent_core.messages import StopReason, TurnId, Usage, UserMessage
 from agent_core.payloads import InterruptMode, When
 from agent_core.ports import CompactionFailure, CompactionJob, CompactionReport, Patch
 from tests.core.compaction.strained import FAILED, SPENT, StrainedBook, strained
@@ -159,7 +159,9 @@ class CompactionMachine(RuleBasedStateMachine):
     def the_model_answers(
         self, text: str, asked: list[tuple[str, str]], thinking: bool, used: int = 0, stop: StopReason | None = None
     ) -> None:
-        self.give(*self.book.says(text, calls=asked, thinking="hm" if thinking else "", used=used, stop=stop))
+        # An answer that goes on after a pause is one with it, which cannot begin to think in the middle.
+        thought = "hm" if thinking and isinstance(self.book.conversation.messages[-1], UserMessage) else ""
+        self.give(*self.book.says(text, calls=asked, thinking=thought, used=used, stop=stop))
 
     @precondition(lambda self: self.asking)
     @rule(text=texts, asked=calls, stop=st.sampled_from(["pause_turn", "pause_turn", "max_tokens", "refusal"]))
