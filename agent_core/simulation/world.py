@@ -65,7 +65,7 @@ class World:
         self.random = random
         self.weather, self.evidence = Weather(), Evidence()
         self.store = MemoryJournal(lambda: 0.0)
-        self.model = SimulatedModel(random, self.weather)
+        self.model = SimulatedModel(random, self.weather, self.evidence)
         self.tools = SimulatedTools(random, self.evidence)
         self.compactors = SimulatedCompactors(random, self.weather, self.evidence)
         self.sessions = [SessionId(f"s{number}") for number in range(sessions)]
@@ -144,6 +144,7 @@ class World:
         logs = await self.logs()
         for session_id, records in logs.items():
             rules.check_journal(session_id, records)
+            rules.check_summaries(self.evidence, session_id, records)
         rules.check_accepted(self.evidence, logs)
         rules.check_interrupted(self.evidence, logs)
         for name, events in self.evidence.shown.items():
@@ -157,5 +158,5 @@ class World:
             shell = self._place[session_id][1].find(session_id)
             if shell is not None and records:
                 rules.check_settled(session_id, shell.conversation)
-                rules.check_view(session_id, shell.conversation)
+                rules.check_view(session_id, shell.conversation, records)
                 rules.check_replay(session_id, shell.conversation, records)
