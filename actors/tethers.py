@@ -43,4 +43,5 @@ def hold_on_again(settings: RuntimeSettings | None, method: str) -> None:
     """
     context = ray.get_runtime_context()
     if settings is not None and settings.tethered and context.was_current_actor_reconstructed:
-        getattr(context.current_actor, method).remote()
+        # To itself, too, an actor that starts again is unavailable until the cluster says otherwise.
+        getattr(context.current_actor, method).options(max_task_retries=-1).remote()
