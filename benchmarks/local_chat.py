@@ -24,6 +24,8 @@ from agent_core.tokens import estimate_text
 from benchmarks.figures import Figure, figure, quantile, show
 
 MODEL = "local/smollm2"
+# A summary takes as long as many short answers here, and the same CPU: begin early.
+_MARKS = {"soft": 0.5, "trigger": 0.7}
 _PLACES = ("Rome", "Oslo", "Lima", "Cairo", "Tokyo", "Delhi", "Berlin", "Athens", "Madrid", "Dublin", "Hanoi", "Quito")
 _WISHES = (
     "I am planning a trip to {place} with {count} friends. What should we see first?",
@@ -168,16 +170,16 @@ def _quantiles(name: str, values: Sequence[float], unit: str) -> list[tuple[str,
 
 def main(  # noqa: PLR0913 - a program's options
     turns: Annotated[int, typer.Option(help="Turns of the chat.")] = 60,
-    window: Annotated[int, typer.Option(help="The session's window, in tokens.")] = 2_048,
+    window: Annotated[int, typer.Option(help="The session's window, in tokens.")] = 3_072,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = 100,
-    summary: Annotated[int, typer.Option(help="Most tokens of a summary.")] = 256,
+    summary: Annotated[int, typer.Option(help="Most tokens of a summary.")] = 512,
     pause: Annotated[float, typer.Option(help="Seconds that the user takes between turns.")] = 1.0,
     *,
     shows: Annotated[bool, typer.Option("--show", help="Print the summaries.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Chat with the local model for longer than its window."""
-    compaction = {"kind": "llm", "max_summary_tokens": summary, "model": MODEL}
+    compaction: dict[str, Any] = {"kind": "llm", "model": MODEL, "max_summary_tokens": summary, **_MARKS}
     seen = asyncio.run(chat(Chatting(turns, window, max_tokens, pause), compaction))
     if shows:
         for text in seen.heard.summaries:
