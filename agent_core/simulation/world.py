@@ -153,10 +153,13 @@ class World:
     async def check_end(self) -> None:
         """What must hold once the faults have ceased and everything has had its time."""
         await self.check()
-        logs = await self.logs()
-        for session_id, records in logs.items():
+        for session_id in self.sessions:
             shell = self._place[session_id][1].find(session_id)
-            if shell is not None and records:
+            if shell is None:
+                continue
+            # A summariser that was late may have ended something this very moment.
+            await shell.settled()
+            if records := await self.store.read(session_id):
                 rules.check_settled(session_id, shell.conversation)
                 rules.check_view(session_id, shell.conversation, records)
                 rules.check_replay(session_id, shell.conversation, records)

@@ -19,7 +19,7 @@ from tests.core.compaction.machine import CompactionMachine
 from tests.core.compaction.tour import whole_tour
 
 TestCompactionMachine = CompactionMachine.TestCase
-TestCompactionMachine.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestCompactionMachine.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
 
 
 Sabotage = Callable[[pytest.MonkeyPatch], None]
