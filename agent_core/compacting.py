@@ -27,6 +27,7 @@ from agent_core.window import Window
 
 _FAILURES = 2
 _GROWTH = 0.1
+_THINKING = "the failed turn holds thinking that goes with it: retry it, or send a message, first"
 _NO_STRATEGY = CompactResult(compacted=False, error="No compactor configured", reason="no compactor configured")
 
 
@@ -95,6 +96,9 @@ class Compacting:
         elif (job.asked or self._window.past(settings.trigger)) and self._may_splice:
             self._jobs.splice(self._waited)
             self._waited = 0.0
+        elif job.asked and self._conversation.open is None:
+            # Whoever asked would wait until somebody retries the turn, or says something else.
+            self._jobs.put_off(_THINKING)
 
     def _start(self, settings: LLMCompaction) -> None:
         # Looked at once for each request: what cannot be done now cannot be done a moment later.
@@ -154,7 +158,7 @@ class Compacting:
             self._jobs.promote("manual")
             return job.id
         if self._conversation.open is None and not self._may_splice:
-            return self._nothing("the failed turn holds thinking that goes with it: retry it, or send a message, first")
+            return self._nothing(_THINKING)
         keep = min(chosen.keep_recent_turns, 1)
         found = plan_range(self._conversation, keep, keep_budget(chosen, self._window))
         if found is None:
@@ -187,11 +191,11 @@ class Compacting:
     # --- waiting at the hard mark -----------------------------------------------------------------------------------
 
     def _worth_waiting(self, settings: LLMCompaction) -> bool:
-        """Whether a job may end in time; a request waits once."""
+        """Whether a job may end in time; a request waits once, and never for a job that has only just begun."""
         turn, job = self._conversation.open, self._jobs.current
         if turn is None or job is None or job.patch is not None or not settings.max_wait or not self._may_splice:
             return False
-        return self._waited_for != (turn.turn_id, turn.steps)
+        return job.started_at < self._recorder.now and self._waited_for != (turn.turn_id, turn.steps)
 
     def _begin_to_wait(self, settings: LLMCompaction) -> None:
         turn, job = self._conversation.open, self._jobs.current

@@ -260,8 +260,18 @@ class CompactionJobs:
         )
         self._end(job, reason or _REASONS[how], error)
 
+    def put_off(self, reason: str) -> None:
+        """Whoever asked for the job that is done waits no longer; its summary is held all the same."""
+        job = self.current
+        assert job is not None, "no job is under way"
+        self._tell_undone(job, reason)
+        job.asked = False
+
     def _end(self, job: Underway, reason: str, error: ErrorInfo | None = None) -> None:
         self.current = None
+        self._tell_undone(job, reason, error)
+
+    def _tell_undone(self, job: Underway, reason: str, error: ErrorInfo | None = None) -> None:
         conversation = self._conversation
         self._answer(
             job,

@@ -194,11 +194,11 @@ def test_a_failed_turn_with_thinking_can_still_be_retried_after_a_compaction_was
     loop(book, 1, thinking="hm")
     book.finishes()
     book.given(book.fails())
-    told = book.given(inputs.Compact())
+    book.given(inputs.Compact()).follows("answer", "compaction_ended 1.1 not done")
     assert summaries(book) == []
     book.given(inputs.Retry())
     book.given(book.says("Done."))
-    assert told.commands
+    book.given(inputs.Compact()).follows("answer", "compacted llm", "compaction_ended 1.1 done")
     assert len(summaries(book)) == 1
 
 
