@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agent_core.entries import Compacted, CompactionFailed
-from agent_core.messages import TurnId, Usage
+from agent_core.messages import SessionId, TurnId, Usage
 from agent_core.payloads import CompactionUpdate
 from agent_core.status import CompactionStatus, CompactResult, SessionStatus, TokenUsage
 from agent_core.testing import Says
@@ -203,7 +203,7 @@ def test_s21_the_result_is_said_in_a_line_or_two(result: CompactResult, text: st
 
 
 def test_the_status_says_where_compaction_stands_only_where_there_was_any() -> None:
-    quiet = SessionStatus(session_id="s", model="m/n", created_at=0.0, state="idle")
+    quiet = SessionStatus(session_id=SessionId("s"), model="m/n", created_at=0.0, state="idle")
     assert status_rows(quiet) == []
     busy = CompactionStatus(state="started", job_id="1.3", spliced=2, failures=2, paused=True, waited=3.14)
     usage = TokenUsage(summariser=Usage(input_tokens=11_000, output_tokens=900))

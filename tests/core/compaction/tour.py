@@ -30,7 +30,8 @@ def loop(book: StrainedBook, steps: int, result: str = LONG, thinking: str = "")
         if book.machine.state == "compacting":
             book.passes(60.0)
         book.given(book.says(calls=[("lookup", "{}")], thinking=thinking))
-        (call,) = book.conversation.open.unsettled if book.conversation.open else ()
+        assert book.conversation.open is not None
+        (call,) = book.conversation.open.unsettled
         book.given(report(call, result))
 
 

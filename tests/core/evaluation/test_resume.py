@@ -160,14 +160,14 @@ def test_every_way_to_compact_is_another_configuration_that_says_its_kind() -> N
         {"kind": "llm", "keep_recent_turns": 5},
         {"kind": "llm", "model": "openai/gpt-5"},
     ]
-    made = [Configuration(session=SessionConfig(model="local/fake", compaction=way)) for way in ways]
+    made = [Configuration(session=SessionConfig.of(model="local/fake", compaction=way)) for way in ways]
     assert len({one.digest for one in made}) == len(ways)
     usual = Configuration(session=SessionConfig(model="local/fake"))
     assert made[3].digest == usual.digest, "to say what holds anyway changes nothing"
     assert differences(usual.basis, made[0].basis) == ['compaction.kind: not set -> "none"']
     assert differences(usual.basis, made[1].basis) == ['compaction.kind: not set -> "threshold"']
     assert differences(made[2].basis, made[4].basis) == ['compaction.kind: "threshold" -> "llm"']
-    keyed = SessionConfig(model="local/fake", compaction={"model": "openai/gpt-5", "api_key": "env:OTHER"})
+    keyed = SessionConfig.of(model="local/fake", compaction={"model": "openai/gpt-5", "api_key": "env:OTHER"})
     assert Configuration(session=keyed).digest == made[5].digest
 
 
