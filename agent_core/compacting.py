@@ -27,6 +27,7 @@ from agent_core.window import Window
 
 _FAILURES = 2
 _GROWTH = 0.1
+_THINKING = "the failed turn holds thinking that goes with it: retry it, or send a message, first"
 _NO_STRATEGY = CompactResult(compacted=False, error="No compactor configured", reason="no compactor configured")
 
 
@@ -95,6 +96,9 @@ class Compacting:
         elif (job.asked or self._window.past(settings.trigger)) and self._may_splice:
             self._jobs.splice(self._waited)
             self._waited = 0.0
+        elif job.asked and self._conversation.open is None:
+            # Whoever asked would wait until somebody retries the turn, or says something else.
+            self._jobs.put_off(_THINKING)
 
     def _start(self, settings: LLMCompaction) -> None:
         # Looked at once for each request: what cannot be done now cannot be done a moment later.
@@ -128,11 +132,15 @@ class Compacting:
 
     @property
     def _may_splice(self) -> bool:
-        """Whether the view may change under the open turn: thinking in it belongs to what it followed."""
-        turn = self._conversation.open
-        return turn is None or not any(
+        """Whether the view may change under the open turn, or under one that failed and may be tried again.
+
+        Thinking in it belongs to what it followed.
+        """
+        turn, last = self._conversation.open, self._conversation.last_turn
+        turn_id = turn.turn_id if turn else last[0] if last and last[1] == "failed" else None
+        return turn_id is None or not any(
             isinstance(block, ThinkingBlock)
-            for message in self._conversation.of_turn(turn.turn_id)
+            for message in self._conversation.of_turn(turn_id)
             for block in message.content
         )
 
@@ -149,19 +157,21 @@ class Compacting:
             job.asked = True
             self._jobs.promote("manual")
             return job.id
+        if self._conversation.open is None and not self._may_splice:
+            return self._nothing(_THINKING)
         keep = min(chosen.keep_recent_turns, 1)
         found = plan_range(self._conversation, keep, keep_budget(chosen, self._window))
         if found is None:
-            return self._nothing()
+            return self._nothing("nothing to compact: nothing is old enough to be summarised")
         self.cancel("another compaction was asked for")
         return self._jobs.start(chosen, found, "manual", focus)
 
-    def _nothing(self) -> CompactResult:
+    def _nothing(self, reason: str) -> CompactResult:
         shown, used = self._conversation.view.shown, self._window.used
         return CompactResult(
             compacted=False,
             strategy="llm",
-            reason="nothing to compact: nothing is old enough to be summarised",
+            reason=reason,
             messages_before=len(shown),
             messages_after=len(shown),
             turns_kept=len({message.turn_id for message in shown}),
@@ -181,11 +191,11 @@ class Compacting:
     # --- waiting at the hard mark -----------------------------------------------------------------------------------
 
     def _worth_waiting(self, settings: LLMCompaction) -> bool:
-        """Whether a job may end in time; a request waits once."""
+        """Whether a job may end in time; a request waits once, and never for a job that has only just begun."""
         turn, job = self._conversation.open, self._jobs.current
         if turn is None or job is None or job.patch is not None or not settings.max_wait or not self._may_splice:
             return False
-        return self._waited_for != (turn.turn_id, turn.steps)
+        return job.started_at < self._recorder.now and self._waited_for != (turn.turn_id, turn.steps)
 
     def _begin_to_wait(self, settings: LLMCompaction) -> None:
         turn, job = self._conversation.open, self._jobs.current

@@ -26,7 +26,6 @@ from agent_core.ports import (
 )
 from agent_core.recorder import Recorder
 from agent_core.status import CompactResult
-from agent_core.tokens import estimate_message
 from agent_core.view import digest_of
 from agent_core.window import Window
 
@@ -149,11 +148,12 @@ class CompactionJobs:
         tokens = summary_tokens(patch.summary, self._conversation.config.provider)
         after = self._window.with_shown(job.range.kept_tokens + job.range.repeated_tokens + tokens)
         worth = job.asked or after <= most_after(job.settings, self._window)
-        if tokens + job.range.repeated_tokens >= job.range.covered_tokens or not worth:
+        # What was said since the job began stays too.
+        shown = self._shown_after(job, patch)
+        if not worth or shown is None:
             return self._fail(job, "unproductive", None, patch.usage)
         job.patch = patch
-        # What was said since the job began stays too.
-        self.tell("ready", job.id, tokens_after=self._window.with_shown(self._shown_after(job, patch)))
+        self.tell("ready", job.id, tokens_after=self._window.with_shown(shown))
         return None
 
     def _stands(self, job: Underway, digest: str) -> bool:
@@ -182,14 +182,17 @@ class CompactionJobs:
             return self._fail(job, "stale", None, job.patch.usage)
         conversation, found, patch = self._conversation, job.range, job.patch
         before, messages = conversation.context_used, len(conversation.view.shown)
-        repeated = found.repeated.id if found.repeated else None
+        shown = self._shown_after(job, patch)
+        if shown is None:
+            # What it covers may have been shortened or dropped since.
+            return self._fail(job, "unproductive", None, patch.usage)
         self.current = None
         self._recorder.record(
             Compacted(
                 strategy="llm",
-                overlays=(Summary(job_id=job.id, through=found.through, text=patch.summary, repeated=repeated),),
+                overlays=(_overlay(job, patch),),
                 tokens_before=before,
-                tokens_after=min(self._window.with_shown(self._shown_after(job, patch)), before),
+                tokens_after=min(self._window.with_shown(shown), before),
                 job_id=job.id,
                 turn_id=self._turn_id,
                 usage=patch.usage,
@@ -215,16 +218,11 @@ class CompactionJobs:
         )
         return None
 
-    def _shown_after(self, job: Underway, patch: Patch) -> int:
-        """Tokens of the view with the summary in place, by estimate."""
+    def _shown_after(self, job: Underway, patch: Patch) -> int | None:
+        """Tokens of the view with the summary in place, by estimate; None if that is no less than without."""
         conversation, provider = self._conversation, self._conversation.config.provider
-        covered = {message.id for message in job.range.messages}
-        kept = sum(
-            estimate_message(message, provider)
-            for message in conversation.view.shown[conversation.view.front :]
-            if message.id not in covered
-        )
-        return kept + job.range.repeated_tokens + summary_tokens(patch.summary, provider)
+        after = conversation.view.with_summary(_overlay(job, patch), conversation.messages).tokens(provider)
+        return after if after < conversation.view.tokens(provider) else None
 
     # --- ends -------------------------------------------------------------------------------------------------------
 
@@ -262,8 +260,18 @@ class CompactionJobs:
         )
         self._end(job, reason or _REASONS[how], error)
 
+    def put_off(self, reason: str) -> None:
+        """Whoever asked for the job that is done waits no longer; its summary is held all the same."""
+        job = self.current
+        assert job is not None, "no job is under way"
+        self._tell_undone(job, reason)
+        job.asked = False
+
     def _end(self, job: Underway, reason: str, error: ErrorInfo | None = None) -> None:
         self.current = None
+        self._tell_undone(job, reason, error)
+
+    def _tell_undone(self, job: Underway, reason: str, error: ErrorInfo | None = None) -> None:
         conversation = self._conversation
         self._answer(
             job,
@@ -303,6 +311,16 @@ class CompactionJobs:
     @property
     def _turn_id(self) -> TurnId | None:
         return self._conversation.open.turn_id if self._conversation.open else None
+
+
+def _overlay(job: Underway, patch: Patch) -> Summary:
+    repeated = job.range.repeated
+    return Summary(
+        job_id=job.id,
+        through=job.range.through,
+        text=patch.summary,
+        repeated=repeated.id if repeated else None,
+    )
 
 
 _REASONS = {

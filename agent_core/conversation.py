@@ -229,6 +229,8 @@ class Conversation:
         self._charge(entry.usage)
         if entry.job_id is not None:
             self.failed_compactions = 0
+        # Growth counts from here, or what grows and is made small again by the last resort alone would never count.
+        self.failed_at = min(self.failed_at, self.context_used)
         if entry.learned_limit is not None:
             self.learned_limits[self.config.model] = entry.learned_limit
 

@@ -211,6 +211,14 @@ class Settings(Frozen):
     fields: dict[str, Any] = Field(default_factory=dict)
     tools: tuple[ToolDefinition, ...] | None = None
 
+    @field_serializer("fields")
+    def _whole(self, fields: dict[str, Any]) -> dict[str, Any]:
+        # As in Opened: a None inside of a strategy is a choice.
+        return {
+            name: value.model_dump(mode="json") if isinstance(value, Frozen) else value
+            for name, value in fields.items()
+        }
+
     def applied(self, config: SessionConfig) -> SessionConfig:
         """The configuration with these changes. Raises ConfigError for a wrong value."""
         return SessionConfig.of(**{**config.model_dump(), **self.fields}) if self.fields else config

@@ -254,6 +254,7 @@ class Shell:
         match command:
             case out.StartCompaction():
                 self._compaction = command.job.key
+                self._log.summary_asked(command.job, command.priority)
                 compactor.submit(command.job, command.priority, self._hear)
             case out.PromoteCompaction():
                 compactor.promote(command.key, command.priority)
@@ -261,7 +262,9 @@ class Shell:
                 compactor.cancel(command.key)
 
     def _hear(self, report: CompactionReport) -> None:
-        self._listen(inputs.FromCompactor(report))
+        if self.lost is None:
+            self._log.summary_told(report)
+            self.feed(inputs.FromCompactor(report))
 
     def _start_timer(self, timer: out.StartTimer) -> None:
         task = asyncio.get_running_loop().create_task(self._measure(timer))
@@ -337,6 +340,7 @@ class Shell:
             actor=self._ports.owner,
             compactions=conversation.compactions,
             compaction=machine.compaction,
+            pinned=tuple(message.id for message in conversation.view.pinned),
         )
 
     # --- the end ----------------------------------------------------------------------------------------------------

@@ -11,17 +11,28 @@ from agent_core.content import ToolUseBlock
 from agent_core.entries import (
     Accepted,
     Compacted,
+    CompactionFailed,
     Complete,
     Configured,
     Entry,
     Error,
+    Pinned,
     ToolBatch,
     ToolSettled,
     TurnEnded,
+    Unpinned,
 )
 from agent_core.errors import RayconteurError
 from agent_core.messages import SessionId, TurnId
-from agent_core.ports import ModelRequest
+from agent_core.ports import (
+    CompactionFailure,
+    CompactionJob,
+    CompactionPriority,
+    CompactionReport,
+    CompactionStarted,
+    ModelRequest,
+    Patch,
+)
 
 log = logging.getLogger("rayconteur.session")
 
@@ -47,6 +58,18 @@ class SessionLog:
                 f"model_called model={request.config.model} messages={len(request.messages)} tokens~{request.estimate}"
             )
             self._line(logging.INFO, request.turn_id, said)
+
+    def summary_asked(self, job: CompactionJob, priority: CompactionPriority) -> None:
+        """A compaction job leaves."""
+        if log.isEnabledFor(logging.INFO):
+            said = f"job={job.job_id} priority={priority} model={job.config.model} messages={len(job.messages)}"
+            self._line(logging.INFO, None, f"compaction_submitted {said}")
+
+    def summary_told(self, report: CompactionReport) -> None:
+        """A compaction job tells something. What becomes of it is a fact of its own."""
+        if log.isEnabledFor(logging.INFO):
+            job_id = report.key.rpartition("/")[2]
+            self._line(logging.INFO, None, f"compaction_{_told(report)} job={job_id}")
 
     def lost(self, error: RayconteurError, turn_id: TurnId | None) -> None:
         """Another owner has the session, or the journal failed."""
@@ -84,8 +107,24 @@ def _details(entry: Entry) -> str:
         case TurnEnded():
             return f"outcome={entry.outcome} discarded={entry.discarded}"
         case Compacted():
-            return f"strategy={entry.strategy} tokens_before={entry.tokens_before} tokens_after={entry.tokens_after}"
+            job = f"job={entry.job_id} " if entry.job_id else ""
+            tokens = f"tokens_before={entry.tokens_before} tokens_after={entry.tokens_after}"
+            return f"{job}strategy={entry.strategy} {tokens} waited={entry.waited:.3f}"
+        case CompactionFailed():
+            return f"job={entry.job_id} reason={entry.reason} kind={entry.error.kind if entry.error else '-'}"
+        case Pinned() | Unpinned():
+            return f"message={entry.message_id}"
         case Configured():
             return f"fields={','.join(entry.changes.fields) or '-'} tools={entry.changes.tools is not None}"
         case _:
             return ""
+
+
+def _told(report: CompactionReport) -> str:
+    match report:
+        case CompactionStarted():
+            return "started"
+        case Patch():
+            return "summarised"
+        case CompactionFailure():
+            return "shed" if report.shed else "gave_up"

@@ -36,7 +36,10 @@ class CompactionStatus(Frozen):
 
 
 class SessionStatus(Frozen):
-    """A session at one moment. Counts are in tokens, times in seconds since the epoch, `utilization` in percent."""
+    """A session at one moment. Counts are in tokens, times in seconds since the epoch, `utilization` in percent.
+
+    `pinned` are ids of messages.
+    """
 
     session_id: SessionId
     model: str
@@ -55,6 +58,7 @@ class SessionStatus(Frozen):
     actor: str = ""
     compactions: int = 0
     compaction: CompactionStatus = CompactionStatus()
+    pinned: tuple[str, ...] = ()
 
 
 class CompactResult(Frozen):

@@ -10,7 +10,7 @@ from agent_core.content import ImageBlock, TextBlock, ThinkingBlock, ToolResultB
 from agent_core.messages import Message
 
 IMAGE_TOKENS = 1_200
-_MESSAGE_TOKENS = 4
+MESSAGE_TOKENS = 4
 # Characters in ten tokens, whole numbers so that nothing is rounded twice.
 _CLAUDE = 33
 _OTHERS = 40
@@ -50,7 +50,7 @@ def estimate_message(message: Message, provider: str) -> int:
         return found.tokens
     estimate = _Estimate(message, _forget)
     estimate.key = key
-    estimate.tokens = _MESSAGE_TOKENS + sum(_block(block, provider) for block in message.content)
+    estimate.tokens = MESSAGE_TOKENS + sum(_block(block, provider) for block in message.content)
     _known[key] = estimate
     return estimate.tokens
 

@@ -266,6 +266,8 @@ class Machine:
         while not self.conversation.closed:
             turn = self.conversation.open
             if turn is None:
+                # A summary may have waited for the turn's end.
+                self._compacting.go_on()
                 if not self._begin_next():
                     return
             elif self._answering.busy or self._compacting.waiting or turn.batch is not None:

@@ -98,6 +98,14 @@ class View:
             repeated = messages[self._index(summary.repeated, messages)]
         self._layers.append(_Layer(start, len(messages), summary, repeated))
 
+    def with_summary(self, summary: Summary, messages: Sequence[Message]) -> "View":
+        """What would be shown with this summary in place; for reading only."""
+        other = View(self._session_id)
+        other._layers, other._marks, other.shown = [self._layers[-1]], self._marks, self.shown
+        other._summarise(summary, messages)
+        other._rebuild(messages)
+        return other
+
     def hide_turn(self, turn_id: TurnId, messages: Sequence[Message]) -> None:
         """Show the newest turn's messages no more, nor a summary that tells of them: the one before it holds again."""
         self._marks.hidden.add(turn_id)

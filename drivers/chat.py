@@ -21,6 +21,7 @@ from agent_core.errors import ConfigError
 from drivers import errors
 from drivers.chatting.connection import Wanted
 from drivers.chatting.quiet import Quiet
+from drivers.compaction_options import CompactionOptions
 from drivers.options import ModelOptions, PlaceOptions, grouped
 
 PROGRAM = "python -m drivers.chat"
@@ -45,12 +46,12 @@ class ChatOptions:
 
 @app.command()
 @grouped
-async def chat(chat: ChatOptions, model: ModelOptions, place: PlaceOptions) -> int:
+async def chat(chat: ChatOptions, model: ModelOptions, compaction: CompactionOptions, place: PlaceOptions) -> int:
     """Talk with a model. In a terminal: a chat, /help lists its commands. Piped: the answer's plain text.
 
     echo "hi" | python -m drivers.chat --model local/smollm2
     """
-    wanted = _checked(chat, model, place)
+    wanted = _checked(chat, model, compaction, place)
     at_terminal = _at_terminal() and not (chat.lines or chat.json)
     code = errors.INTERRUPTED
     try:
@@ -70,12 +71,13 @@ def _at_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
 
 
-def _checked(chat: ChatOptions, model: ModelOptions, place: PlaceOptions) -> Wanted:
+def _checked(chat: ChatOptions, model: ModelOptions, compaction: CompactionOptions, place: PlaceOptions) -> Wanted:
     """The session that was asked for. Raises ConfigError or ToolError for whatever can be known to be wrong now."""
     from agent_core.opening import check_session_id
 
-    fields = model.fields()
+    fields = model.fields() | compaction.fields()
     place.check()
+    compaction.check(here=place.is_here)
     if chat.session is not None:
         check_session_id(chat.session)
     if chat.session is None or model.model is not None:

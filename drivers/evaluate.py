@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from drivers.compaction_options import CompactionOptions
 from drivers.errors import run
 from drivers.evaluating.options import DataOptions, FileArgument, OutputOptions, RunOptions
 from drivers.options import ModelOptions, PlaceOptions, grouped
@@ -43,6 +44,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - each is a group of options
     file: FileArgument,
     data: DataOptions,
     model: ModelOptions,
+    compaction: CompactionOptions,
     running: RunOptions,
     output: OutputOptions,
     place: PlaceOptions,
@@ -58,12 +60,13 @@ def run_command(  # noqa: PLR0913, PLR0917 - each is a group of options
     from drivers.evaluating.running import packing
 
     packing(running)
-    fields = {**model.fields(), "request_class": "batch", "streaming": running.stream}
+    fields = {**model.fields(), **compaction.fields(), "request_class": "batch", "streaming": running.stream}
     model.check_window()
     place.check()
     # On a cluster elsewhere the key has to be there, not here.
     if place.is_here:
         model.check_key()
+    compaction.check(here=place.is_here)
     asking = Asking.of(fields, model.loaded_tools(), running.timeout)
     job = Job(file, asking, data, output)
     return _run(job, running, place, as_json=output.json)

@@ -21,6 +21,8 @@ TINY: dict[str, list[str]] = {
     "density": ["--turns", "4", "--tokens", "2", "--rate", "20"],
     "opening": ["--sessions", "2", "--entries", "8"],
     "recovery": ["--sessions", "2", "--rounds", "1"],
+    "compaction": ["--sessions", "2", "--seconds", "5", "--scale", "0.01", "--way", "grace", "--history", "500"],
+    "local_chat": ["--turns", "2", "--max-tokens", "8", "--pause", "0"],
     "retention": ["--seeds", "1", "--stretches", "2", "--turns", "3"],
     "streams": ["--sessions", "2", "--tokens", "4", "--rounds", "1", "--seconds", "0.3"],
     "journal_bytes": ["--calls", "4", "--size", "3000", "--tokens", "4000"],
@@ -36,6 +38,12 @@ FIGURES: dict[str, set[str]] = {
     "density": {"completed with their whole text", "requests that the model had at once", "CPU a turn", "wall"},
     "opening": {"open, median", "open, p99", "re-activate 9 entries, p99"},
     "recovery": {"all sessions answer again, worst round", "messages lost, doubled or changed"},
+    "compaction": {
+        "2 sessions, grace: added to a turn, p99",
+        "2 sessions, grace: waits below the hard mark",
+        "splice into 500 messages, 100 of them standing",
+    },
+    "local_chat": {"turns that failed", "turns that waited for a summary", "a turn beside no summary, median"},
     "retention": {"llm: number, after 1", "llm, tight: path, after 2", "mechanical: context left by a compaction"},
     "streams": {"tokens a second at full speed", "added to the first token at that load, p95"},
     "journal_bytes": {"SQLite: the file grew by", "that is so many times as much in the file"},
@@ -48,6 +56,9 @@ CERTAIN = {
     "completed with their whole text": 4,
     "messages lost, doubled or changed": 0,
     "llm: number, after 1": 100,
+    "2 sessions, grace: waits below the hard mark": 0,
+    "turns that failed": 0,
+    "turns that waited for a summary": 0,
     "readers that came to the end": 2,
 }
 """Figures that a slow machine has no part in."""

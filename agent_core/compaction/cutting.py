@@ -24,8 +24,7 @@ def safe_cuts(shown: Sequence[Message], first: int = 0) -> list[int]:
         left, right = shown[index - 1], shown[index] if index < len(shown) else None
         if _calls(left):
             continue
-        if right is None and not isinstance(left, AssistantMessage):
-            # A message that nobody has answered yet.
+        if right is None and _goes_on(left):
             continue
         if right is not None and right.turn_id == left.turn_id:
             goes_on = isinstance(left, AssistantMessage) or not isinstance(right, AssistantMessage)
@@ -64,6 +63,11 @@ def choose_cut(shown: Sequence[Message], first: int, keep_turns: int, budget: in
 
 def _calls(message: Message) -> bool:
     return isinstance(message, AssistantMessage) and any(isinstance(block, ToolUseBlock) for block in message.content)
+
+
+def _goes_on(newest: Message) -> bool:
+    """Whether the newest message is one that nobody has answered yet, or an answer that has only paused."""
+    return not isinstance(newest, AssistantMessage) or newest.finish_reason == "pause_turn"
 
 
 def _thinks(message: Message) -> bool:

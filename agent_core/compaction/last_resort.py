@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from agent_core.compaction.lead import PIN_HEADING
 from agent_core.compaction.threshold import REDACTED, size_of
 from agent_core.content import ThinkingBlock, ToolResultBlock, ToolUseBlock, text_of
 from agent_core.messages import AssistantMessage, Message
 from agent_core.overlays import Dropped, Overlay, ShortenedResult
-from agent_core.tokens import estimate_message, estimate_text
+from agent_core.tokens import MESSAGE_TOKENS, estimate_message, estimate_text
 from agent_core.view import View
 
 _LEAST_CHARACTERS = 400
@@ -45,10 +46,16 @@ class _Ladder:
             self.overlays.append(ShortenedResult(tool_use_id=block.tool_use_id, text=text, how="redacted"))
 
     def drop(self, messages: Sequence[Message]) -> None:
+        # A pinned one goes on to be shown, in another place, which takes a little more.
+        pinned = [message.id for message in messages if self.view.is_pinned(message.id)]
+        moved = len(pinned) * (estimate_text(PIN_HEADING, self.provider) + MESSAGE_TOKENS)
+        if sum(self.sizes[message.id] for message in messages if message.id not in pinned) <= moved:
+            return
         for message in messages:
-            # A pinned one goes on to be shown, in another place.
-            if not self.view.is_pinned(message.id):
-                self.sizes.pop(message.id, None)
+            if message.id in pinned:
+                self.sizes[message.id] += moved // len(pinned)
+            else:
+                self.sizes.pop(message.id)
             self.dropped.append(message.id)
 
 

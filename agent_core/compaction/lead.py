@@ -31,10 +31,11 @@ def lead_message(
     if not blocks:
         return None
     content = tuple(blocks)
-    if isinstance(previous, UserMessage) and previous.marker == "summary" and previous.content == content:
+    id = f"{session_id}/summary/{summary.job_id if summary else 'none'}"
+    if isinstance(previous, UserMessage) and previous.id == id and previous.content == content:
         return previous
     return UserMessage(
-        id=f"{session_id}/summary/{summary.job_id if summary else 'none'}",
+        id=id,
         session_id=session_id,
         turn_id=_NO_TURN,
         marker="summary",

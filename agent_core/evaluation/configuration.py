@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
+from agent_core.compaction.settings import LLMCompaction, ThresholdCompaction
 from agent_core.config import SessionConfig
 from agent_core.frozen import Frozen
 from agent_core.tools.definition import ToolDefinition
@@ -31,6 +32,8 @@ class Configuration(Frozen):
     def basis(self) -> dict[str, JsonValue]:
         """The settings that count, defaults left out: a setting that a later version adds changes no digest."""
         session = self.session.model_dump(mode="json", exclude_defaults=True, exclude=_IMMATERIAL)
+        if "compaction" in session:
+            session["compaction"] = _compaction(self.session.compaction)
         basis: dict[str, Any] = {"session": session}
         if self.tools:
             basis["tools"] = {tool.name: tool.model_dump(mode="json", exclude_defaults=True) for tool in self.tools}
@@ -61,6 +64,13 @@ class RunRecord(Frozen):
     def planned(self) -> int:
         """How many results the run has when it is whole."""
         return self.samples * self.epochs
+
+
+def _compaction(chosen: ThresholdCompaction | LLMCompaction | None) -> dict[str, JsonValue]:
+    """How compaction is set: its kind is always said, for kinds share the names of settings."""
+    if chosen is None:
+        return {"kind": "none"}
+    return {"kind": chosen.kind} | chosen.model_dump(mode="json", exclude_defaults=True, exclude=_IMMATERIAL)
 
 
 def differences(before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]) -> list[str]:

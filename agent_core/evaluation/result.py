@@ -52,7 +52,8 @@ class ResultHead(Frozen):
     """A result without its transcript: all that counting and resuming need. `cost` is in US dollars.
 
     `attempts` counts every attempt on record, earlier runs of the same job included. `configuration` is the digest of
-    what was asked with. `usage` and `cost` are those of the session of the last attempt.
+    what was asked with. `usage` and `cost` are those of the session of the last attempt. Summaries of its conversation
+    took the tokens of `summariser`, which are not in `usage` and are paid for in `cost`.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -68,6 +69,7 @@ class ResultHead(Frozen):
     target: JsonValue = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     usage: Usage | None = None
+    summariser: Usage | None = None
     cost: float | None = None
     timings: Timings
     session_id: str | None = None

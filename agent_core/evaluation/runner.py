@@ -56,7 +56,7 @@ class Plan:
     `configuration` is the digest that goes into each result. `timeout` is in seconds for one attempt, `retries` counts
     attempts after the first, and before the nth of them passes `first_delay * 2**(n-1)` seconds, at most
     `longest_delay`, less up to half of it by `jitter` (0 to 1). `put_away` is how many seconds a session has to hand
-    over what it knows. `price` gives US dollars, or None if it knows none.
+    over what it knows. `price` gives US dollars for what the model and the summariser took, or None if it knows none.
     """
 
     run_id: str
@@ -70,7 +70,7 @@ class Plan:
     jitter: Callable[[], float] = random.random
     put_away: float = 15.0
     first_tokens: bool = False
-    price: Callable[[Usage], float | None] = lambda _usage: None
+    price: Callable[[Usage, Usage], float | None] = lambda _usage, _summariser: None
 
 
 @dataclass(slots=True)
@@ -86,6 +86,7 @@ class _Attempt:
     ended: float = 0.0
     transcript: tuple[Message, ...] | None = None
     usage: Usage | None = None
+    summariser: Usage = Usage()
 
 
 class Runner:
@@ -236,7 +237,7 @@ class Runner:
                     await session.interrupt("keep")
                 history, status = await asyncio.gather(session.history(full=True), session.status())
                 attempt.transcript = tuple(history)
-                attempt.usage = status.usage.total + status.usage.summariser
+                attempt.usage, attempt.summariser = status.usage.total, status.usage.summariser
                 await session.shutdown(graceful=False)
         except Exception as error:  # noqa: BLE001 - the sample's outcome stands, whatever becomes of its session afterwards
             if is_final(error):
@@ -269,7 +270,8 @@ class Runner:
             target=sample.target,
             metadata=sample.metadata,
             usage=attempt.usage,
-            cost=None if attempt.usage is None else self._plan.price(attempt.usage),
+            summariser=attempt.summariser if attempt.summariser != Usage() else None,
+            cost=None if attempt.usage is None else self._plan.price(attempt.usage, attempt.summariser),
             timings=timings,
             session_id=None if attempt.session is None else attempt.session_id,
             configuration=self._plan.configuration,

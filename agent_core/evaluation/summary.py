@@ -55,9 +55,10 @@ class Spread:
 class Summary(Frozen):
     """A run in figures. Latencies are in seconds, of completed samples; `cost` in US dollars.
 
-    `cost` leaves out the `unpriced` results whose model has no known price or whose usage is unknown. `seconds` spans
-    from the first sample taken to the last one ended, `earlier` results (kept when the run was resumed) left out.
-    `other_lines` are results in the file that belong to no sample asked for.
+    `usage` leaves out what the `summariser` took, `cost` does not. `cost` leaves out the `unpriced` results whose model
+    has no known price or whose usage is unknown. `seconds` spans from the first sample taken to the last one ended,
+    `earlier` results (kept when the run was resumed) left out. `other_lines` are results in the file that belong to no
+    sample asked for.
     """
 
     planned: int
@@ -65,6 +66,7 @@ class Summary(Frozen):
     earlier: int = 0
     retried: int = 0
     usage: Usage = Usage()
+    summariser: Usage = Usage()
     cost: float | None = None
     unpriced: int = 0
     latency_p50: float | None = None
@@ -92,6 +94,7 @@ class Tally:
         self.other_lines = 0
         self.outcomes: Counter[SampleOutcome] = Counter()
         self.usage = Usage()
+        self.summariser = Usage()
         self.cost = 0.0
         self._unpriced = 0
         self._retried = 0
@@ -114,6 +117,8 @@ class Tally:
         self._retried += head.attempts > 1
         if head.usage is not None:
             self.usage += head.usage
+        if head.summariser is not None:
+            self.summariser += head.summariser
         if head.cost is None:
             self._unpriced += 1
         else:
@@ -155,6 +160,7 @@ class Tally:
             earlier=self.earlier,
             retried=self._retried,
             usage=self.usage,
+            summariser=self.summariser,
             cost=self.cost if self._unpriced < self.done else None,
             unpriced=self._unpriced,
             latency_p50=self._latency.quantile(0.5),

@@ -10,6 +10,7 @@ tool calls" and "Extended thinking" on platform.claude.com.
 
 from collections.abc import Iterator, Sequence
 
+from agent_core.config import SessionConfig
 from agent_core.content import ImageBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
 from agent_core.errors import ConfigError
 from agent_core.messages import AssistantMessage, Message
@@ -72,7 +73,7 @@ class AnthropicMessages:
         provider = request.config.provider
         turns = _merged(self._fragments.get(message, provider, _blocks) for message in _ended(request.messages))
         head = _settings(request, thinking_kept=_thinking_is_kept(turns))
-        marked = _cached_turns(turns) if provider == "anthropic" else frozenset[int]()
+        marked = _cached_turns(turns) if _caches(request.config) else frozenset[int]()
         written = (_written(turn, cached=place in marked) for place, turn in enumerate(turns))
         return object_with(head, "messages", written)
 
@@ -89,7 +90,7 @@ def _settings(request: ModelRequest, *, thinking_kept: bool) -> Json:
     body: Json = {"model": config.model_name, "max_tokens": request.max_tokens}
     if config.streaming:
         body["stream"] = True
-    cached = config.provider == "anthropic"
+    cached = _caches(config)
     if request.system and request.system.strip():
         block: Json = {"type": "text", "text": request.system}
         body["system"] = [block | {"cache_control": _CACHED}] if cached else request.system
@@ -179,6 +180,11 @@ def _merged(messages: Iterator[_Blocks]) -> list[_Turn]:
         else:
             turns.append([message])
     return turns
+
+
+def _caches(config: SessionConfig) -> bool:
+    """Whether the prompt is to be cached. What is summarised once is never read again, and writing costs more."""
+    return config.provider == "anthropic" and config.request_class != "summary"
 
 
 def _written(turn: _Turn, *, cached: bool) -> bytes:

@@ -61,9 +61,11 @@ class User:
         self._sent += 1
         key = f"{self._name}-{self._sent}"
         when: When = self._random.choice(get_args(When))
+        text = f"Message {key}."
+        self._world.evidence.said.add(text)
 
         async def submit(session: LocalSession) -> TurnId:
-            return await session.submit(f"Message {key}.", when=when, key=key)
+            return await session.submit(text, when=when, key=key)
 
         turn_id = await self._ask(submit)
         if turn_id is not None:

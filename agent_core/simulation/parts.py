@@ -39,7 +39,7 @@ from agent_core.providers.openai_responses import OpenAIResponses
 from agent_core.scripted import ModelLimits, Signer, WireError, validate_anthropic, validate_chat, validate_responses
 from agent_core.simulation.loop import OWNER
 from agent_core.simulation.processes import Process
-from agent_core.simulation.rules import Evidence, RuleBroken
+from agent_core.simulation.rules import Evidence, RuleBroken, check_question
 from agent_core.tools.definition import ToolDefinition, ToolReference
 
 TOOLS: tuple[ToolDefinition, ...] = (
@@ -119,8 +119,8 @@ class SimulatedJournal:
 class SimulatedModel:
     """A model that answers at random, and checks each request as all three providers would."""
 
-    def __init__(self, random: Random, weather: Weather) -> None:
-        self._random, self._weather = random, weather
+    def __init__(self, random: Random, weather: Weather, evidence: Evidence) -> None:
+        self._random, self._weather, self._evidence = random, weather, evidence
         self._signer = Signer()
         self._limits = ModelLimits()
         self._wires = (AnthropicMessages(), OpenAIResponses(), OpenAIChat())
@@ -184,6 +184,12 @@ class SimulatedModel:
         except WireError as error:
             self.broken = RuleBroken(f"rule 3: an invalid request of {request.session_id}: {error}")
             raise self.broken from error
+        try:
+            content = (block for message in request.messages for block in message.content)
+            check_question(self._evidence, f"{request.session_id} {request.turn_id}", content)
+        except RuleBroken as error:
+            self.broken = error
+            raise
 
 
 class SimulatedTools:

@@ -5,15 +5,17 @@ the model got, the tools' own ledger, what readers were shown, what callers were
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from agent_core.content import ContentBlock, TextBlock
 from agent_core.conversation import Conversation
 from agent_core.cursor import Event
 from agent_core.entries import Accepted, Complete, Entry, ToolBatch, ToolSettled, TurnEnded, TurnRetried
-from agent_core.messages import SessionId, TurnId, UserMessage
+from agent_core.messages import SessionId, TurnId
 from agent_core.payloads import Restarted
 from agent_core.ports import CompactionJob, Record
+from agent_core.simulation.ledger import Ledger, LedgerBroken
 
 
 class RuleBroken(AssertionError):
@@ -46,6 +48,10 @@ class Evidence:
     interrupted: list[tuple[SessionId, TurnId]] = field(default_factory=list[tuple[SessionId, TurnId]])
     jobs: dict[str, str] = field(default_factory=dict[str, str])
     """The compaction job under way, by session and epoch."""
+    given: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """The ids that each compaction job was given, by its key."""
+    said: set[str] = field(default_factory=set[str])
+    """What users have said."""
 
 
 def check_tools(evidence: Evidence) -> None:
@@ -61,6 +67,7 @@ def check_job(evidence: Evidence, job: CompactionJob) -> None:
     if (other := evidence.jobs.get(owner)) is not None:
         raise RuleBroken(f"compaction: {job.session_id} started {job.key} while {other} was under way")
     evidence.jobs[owner] = job.key
+    evidence.given[job.key] = tuple(message.id for message in job.messages)
 
 
 def forget_job(evidence: Evidence, key: str) -> None:
@@ -68,16 +75,35 @@ def forget_job(evidence: Evidence, key: str) -> None:
     evidence.jobs = {owner: other for owner, other in evidence.jobs.items() if other != key}
 
 
-def check_view(session_id: SessionId, live: Conversation) -> None:
-    """What stands for the past comes first and once; the rest is the end of the history, in its order."""
-    shown, front = live.view.shown, live.view.front
-    marked = [index for index, message in enumerate(shown) if isinstance(message, UserMessage) and message.marker]
-    if marked not in ([], [0]):
-        raise RuleBroken(f"compaction: {session_id} shows summaries at {marked}")
-    standing = [message.id for message in live.messages[live.view.start :]]
-    rest = [message.id for message in shown[front:]]
-    if [id for id in standing if id in set(rest)] != rest:
-        raise RuleBroken(f"compaction: {session_id} shows {rest}, which is not the end of its history")
+def check_view(session_id: SessionId, live: Conversation, records: Sequence[Record]) -> None:
+    """What is shown is what the records say: one summary, first, for what it covers, then the rest as it happened."""
+    try:
+        Ledger.of(session_id, records).check(live.view.shown)
+    except LedgerBroken as error:
+        raise RuleBroken(f"compaction: {session_id}: {error}") from error
+
+
+def check_summaries(evidence: Evidence, session_id: SessionId, records: Sequence[Record]) -> None:
+    """Each summary that was put in place covers exactly what its job was given, and none was put in place twice."""
+    placed: set[str] = set()
+    for laid in Ledger.of(session_id, records).commits:
+        key = f"{session_id}/{laid.summary.job_id}"
+        if key in placed:
+            raise RuleBroken(f"compaction: {key} was put in place twice")
+        placed.add(key)
+        if evidence.given.get(key) != laid.covers:
+            raise RuleBroken(f"compaction: {key} covers {laid.covers}, and was given {evidence.given.get(key)}")
+
+
+def check_question(evidence: Evidence, turn: str, content: Iterable[ContentBlock]) -> None:
+    """A request holds, word for word, something that a user said: whatever was summarised, there is a question."""
+    if not evidence.said & texts_of(content):
+        raise RuleBroken(f"compaction: a request of {turn} holds no word of any user")
+
+
+def texts_of(content: Iterable[ContentBlock]) -> frozenset[str]:
+    """The texts among some content."""
+    return frozenset(block.text for block in content if isinstance(block, TextBlock))
 
 
 def check_shown(name: str, events: Sequence[Event], records: Sequence[Record]) -> None:

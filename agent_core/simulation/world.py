@@ -67,7 +67,7 @@ class World:
         self.random = random
         self.weather, self.evidence = Weather(), Evidence()
         self.store = MemoryJournal(lambda: 0.0)
-        self.model = SimulatedModel(random, self.weather)
+        self.model = SimulatedModel(random, self.weather, self.evidence)
         self.tools = SimulatedTools(random, self.evidence)
         self.compactors = SimulatedCompactors(random, self.weather, self.evidence)
         self.sessions = [SessionId(f"s{number}") for number in range(sessions)]
@@ -153,6 +153,7 @@ class World:
         logs = await self.logs()
         for session_id, records in logs.items():
             rules.check_journal(session_id, records)
+            rules.check_summaries(self.evidence, session_id, records)
         rules.check_accepted(self.evidence, logs)
         rules.check_interrupted(self.evidence, logs)
         for name, events in self.evidence.shown.items():
@@ -176,10 +177,11 @@ class World:
         """What must hold once the faults have ceased and everything has had its time."""
         await self.check()
         await self._written()
-        logs = await self.logs()
-        for session_id, records in logs.items():
+        for session_id in self.sessions:
             shell = self._place[session_id][1].find(session_id)
-            if shell is not None and records:
+            if shell is None:
+                continue
+            if records := await self.store.read(session_id):
                 rules.check_settled(session_id, shell.conversation)
-                rules.check_view(session_id, shell.conversation)
+                rules.check_view(session_id, shell.conversation, records)
                 rules.check_replay(session_id, shell.conversation, records)

@@ -4,61 +4,22 @@ The rule here: a command only calls the session and shows pieces; a refusal is t
 """
 
 import difflib
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 from agent_core.content import ThinkingBlock
-from agent_core.errors import ConfigError, RayconteurError
+from agent_core.errors import ConfigError
 from agent_core.payloads import When
-from agent_core.session_protocol import Session
-from agent_core.status import CompactResult, SessionStatus
+from agent_core.status import SessionStatus
+from drivers.chatting import compactions, keeping
+from drivers.chatting.command import Chat, Command, session_of
 from drivers.chatting.figures import count
-from drivers.chatting.pieces import Listed, Noted, Piece, Thought, clean, pieces_of
+from drivers.chatting.pieces import Listed, Noted, Thought, clean, pieces_of
 
 _WHEN: dict[str, str] = {
     "after": "messages wait for the end of the open turn",
     "next_step": "messages steer the open turn at its next model call",
     "interrupt": "messages end the open turn and go first",
 }
-
-
-class Chat(Protocol):
-    """What a command may use of the running chat. `session` is None while it is being connected."""
-
-    when: When
-
-    @property
-    def session(self) -> Session | None: ...
-
-    @property
-    def place(self) -> Sequence[tuple[str, str]]:
-        """Where the session runs, in words: rows for /status."""
-        ...
-
-    def show(self, pieces: Sequence[Piece], *, whole: bool = False) -> None: ...
-
-    def check_model(self, model: str) -> None:
-        """Raise ConfigError if the model cannot be spoken to."""
-        ...
-
-    async def interrupt(self) -> bool: ...
-
-    def leave(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """`perform` gets the chat and what stands after the command's name. `at_once`: needs no session and no queue."""
-
-    usage: str
-    about: str
-    perform: Callable[[Chat, str], Awaitable[None]]
-    at_once: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.usage.split()[0]
 
 
 def suggestions(text: str) -> list[tuple[str, str]]:
@@ -79,14 +40,8 @@ def command_of(line: str) -> tuple[Command, str]:
     raise ConfigError(f"There is no command {name}.{meant} A message that begins with a slash wants a space before it.")
 
 
-def _session(chat: Chat) -> Session:
-    if chat.session is None:
-        raise RayconteurError("The session is not there yet.")
-    return chat.session
-
-
 async def _status(chat: Chat, _: str) -> None:
-    status = await _session(chat).status()
+    status = await session_of(chat).status()
     chat.show([Listed("Session", (*status_rows(status), *chat.place))])
 
 
@@ -105,15 +60,16 @@ def status_rows(status: SessionStatus) -> tuple[tuple[str, str], ...]:
         ("tokens", f"{tokens_in:,} in{cached}, {total.output_tokens:,} out, in {status.usage.request_count} requests"),
         ("last request", f"{last_in:,} in, {last.output_tokens:,} out"),
     ]
-    if status.compactions:
-        rows.append(("compactions", str(status.compactions)))
+    rows += compactions.status_rows(status)
+    if status.pinned:
+        rows.append(("pinned", ", ".join(map(keeping.number_of, status.pinned))))
     if place := " ".join(part for part in (status.actor, status.node) if part):
         rows.append(("place", place))
     return tuple(rows)
 
 
 async def _model(chat: Chat, model: str) -> None:
-    session = _session(chat)
+    session = session_of(chat)
     if model:
         chat.check_model(model)
         await session.set_model(model)
@@ -123,9 +79,13 @@ async def _model(chat: Chat, model: str) -> None:
 
 
 async def _history(chat: Chat, argument: str) -> None:
-    if argument not in ("", "full"):
-        raise ConfigError(f"/history takes nothing or full, not '{argument}'.")
-    messages = await _session(chat).history(full=argument == "full")
+    if argument not in ("", "full", "ids"):
+        raise ConfigError(f"/history takes nothing, full or ids, not '{argument}'.")
+    session = session_of(chat)
+    messages = await session.history(full=argument != "")
+    if argument == "ids" and messages:
+        chat.show([Listed("Messages", keeping.listed(messages, (await session.status()).pinned))])
+        return
     what = "everything that was said" if argument else "what the model sees"
     end = Noted(f"end of the history: {what}, {len(messages)} messages")
     chat.show([*pieces_of(messages), end] if messages else [Noted("nothing has been said yet")])
@@ -138,28 +98,11 @@ async def _interrupt(chat: Chat, _: str) -> None:
 
 async def _clear(chat: Chat, _: str) -> None:
     # The session says that it is empty by an event, to every reader.
-    await _session(chat).clear()
-
-
-async def _compact(chat: Chat, _: str) -> None:
-    chat.show([Noted(compaction_text(await _session(chat).compact()))])
-
-
-def compaction_text(result: CompactResult) -> str:
-    """What a compaction did, in a line."""
-    if not result.compacted:
-        return f"nothing was compacted: {result.error or result.reason or 'there is nothing to shorten'}"
-    done = [
-        (result.turns_compacted, "turns summarised"),
-        (result.results_summarized, "tool results summarised"),
-        (result.results_redacted, "tool results left out"),
-    ]
-    what = ", ".join(f"{number} {text}" for number, text in done if number) or result.strategy
-    return f"{what}; {result.turns_kept} turns kept as they are"
+    await session_of(chat).clear()
 
 
 async def _system(chat: Chat, text: str) -> None:
-    session = _session(chat)
+    session = session_of(chat)
     if text == "none":
         await session.clear_system_prompt()
         chat.show([Noted("there is no system prompt from the next request on", "good")])
@@ -172,7 +115,7 @@ async def _system(chat: Chat, text: str) -> None:
 
 
 async def _tools(chat: Chat, _: str) -> None:
-    tools = await _session(chat).tools()
+    tools = await session_of(chat).tools()
     if not tools:
         chat.show([Noted("the model has no tools; start the chat with --tools module:name")])
         return
@@ -184,7 +127,7 @@ async def _tools(chat: Chat, _: str) -> None:
 
 
 async def _retry(chat: Chat, _: str) -> None:
-    await _session(chat).retry()
+    await session_of(chat).retry()
 
 
 async def _when(chat: Chat, argument: str) -> None:
@@ -198,7 +141,7 @@ async def _when(chat: Chat, argument: str) -> None:
 async def _thinking(chat: Chat, _: str) -> None:
     thoughts = [
         Thought(clean(block.thinking).strip())
-        for message in await _session(chat).history(full=True)
+        for message in await session_of(chat).history(full=True)
         if message.kind == "assistant"
         for block in message.content
         if isinstance(block, ThinkingBlock) and block.thinking.strip()
@@ -213,7 +156,7 @@ async def _help(chat: Chat, _: str) -> None:
     rows = tuple((command.usage, command.about) for command in COMMANDS.values())
     keys = (
         ("Alt-Enter, \\ Enter", "a new line; pasted lines stay lines"),
-        ("Ctrl-C", "interrupt the open turn, keeping what it has; twice leaves"),
+        ("Ctrl-C", "interrupt the turn, or the wait for /compact; twice leaves"),
         ("Ctrl-D", "leave"),
         ("! message", "steer the open turn at its next model call"),
         ("Up, Tab", "earlier messages; write a command out"),
@@ -230,11 +173,14 @@ COMMANDS: dict[str, Command] = {
     for command in (
         Command("/status", "the session, its tokens and where it runs", _status),
         Command("/model [provider/name]", "show the model, or change it", _model),
-        Command("/history [full]", "what the model sees, or everything", _history),
+        Command("/history [full|ids]", "what the model sees, all, or its numbers", _history),
         Command("/thinking", "the model's last thinking, whole", _thinking),
         Command("/interrupt", "end the open turn, keeping what it has", _interrupt, at_once=True),
         Command("/retry", "try the failed turn again", _retry),
-        Command("/compact", "shorten what the model sees", _compact),
+        Command("/compact [focus]", "summarise now; focus says what matters most", keeping.compact, beside=True),
+        Command("/pin [last|answer|number]", "keep a message word for word", keeping.pin),
+        Command("/unpin [last|answer|number|all]", "keep it (or the newest pin) no longer", keeping.unpin),
+        Command("/pins", "what is pinned", keeping.pins),
         Command("/clear", "empty the conversation", _clear),
         Command("/system [text|none]", "show, set or remove the system prompt", _system),
         Command("/tools", "what the model may call", _tools),

@@ -18,9 +18,9 @@ _DOING: dict[CompactionState, str] = {
     "waiting": "summarising what was said before",
 }
 _STRATEGIES = {
-    "llm": "what was said before was summarised",
-    "threshold": "old tool results were shortened",
-    "last_resort": "the oldest was left out to make room",
+    "llm": "earlier turns summarised",
+    "threshold": "old tool results shortened",
+    "last_resort": "the oldest left out to make room",
 }
 _SHORTEST_WAIT = 0.05
 
@@ -57,7 +57,17 @@ class Compactions:
         """The session has a new owner: the job that was under way is forgotten."""
         self.state = None
 
-    def updated(self, update: CompactionUpdate) -> list[Piece]:
+    def apply(self, payload: CompactionUpdate | Compacted | CompactionFailed) -> list[Piece]:
+        """Take an event in and return what is said of it."""
+        match payload:
+            case CompactionUpdate():
+                return self._updated(payload)
+            case Compacted():
+                return self._compacted(payload)
+            case CompactionFailed():
+                return self._failed(payload)
+
+    def _updated(self, update: CompactionUpdate) -> list[Piece]:
         """A job stands otherwise."""
         self.state = None if update.state in ("stale", "skipped") else update.state
         if update.state == "waiting":
@@ -68,14 +78,14 @@ class Compactions:
         self._skipped = update.reason
         return [Noted(f"no summary was begun: {update.reason}")]
 
-    def compacted(self, entry: Compacted) -> list[Piece]:
+    def _compacted(self, entry: Compacted) -> list[Piece]:
         """Something was put in place."""
         self._ended(entry.job_id)
         if self._is_told(entry.job_id):
             return []
         return [Noted(compacted_text(entry))]
 
-    def failed(self, entry: CompactionFailed) -> list[Piece]:
+    def _failed(self, entry: CompactionFailed) -> list[Piece]:
         """A job came to nothing."""
         self._ended(entry.job_id)
         text = failed_text(entry)
@@ -125,7 +135,7 @@ def result_text(result: CompactResult) -> str:
     length = f" in {result.summary_length:,} characters" if result.summary_length else ""
     took = f", in {duration(result.waited)}" if result.waited >= _SHORTEST_WAIT else ""
     tokens = f"{result.tokens_before:,} → {result.tokens_after:,} tokens{took}"
-    return f"{what}{length}, {several(result.turns_kept, 'turn')} kept as they are\n{tokens}"
+    return f"{what}{length}, {several(result.turns_kept, 'turn')} kept whole\n{tokens}"
 
 
 def _reason(result: CompactResult) -> str:

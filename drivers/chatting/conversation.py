@@ -19,7 +19,9 @@ from agent_core.messages import Message
 from agent_core.payloads import When
 from agent_core.session_protocol import Session
 from agent_core.status import SessionStatus
+from drivers.chatting.command import Command
 from drivers.chatting.commands import command_of, suggestions
+from drivers.chatting.compactions import Compactions
 from drivers.chatting.connection import Connect, Connected
 from drivers.chatting.devices import message_history
 from drivers.chatting.earlier import earlier
@@ -61,6 +63,7 @@ class Conversation:
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._stale = asyncio.Event()
         self._disarming: asyncio.TimerHandle | None = None
+        self._beside: set[asyncio.Task[None]] = set()
         self.transcript = Transcript(lambda: asyncio.get_running_loop().time())
         self.view = View(self.transcript, model, colors)
 
@@ -84,8 +87,8 @@ class Conversation:
                 code = await self._screen.run()
                 if self._connected is not None and (farewell := self._farewell(self._connected, self.view.status)):
                     self._screen.print(f"\r\n{farewell}\r\n")
-                ticking.cancel()
-                serving.cancel()
+                for task in (ticking, serving, *self._beside):
+                    task.cancel()
         finally:
             self.show([Noted(f"not sent: {item.text}", "warning") for item in self.view.unsent.values()])
         return code
@@ -95,6 +98,10 @@ class Conversation:
     @property
     def session(self) -> Session | None:
         return self._connected.session if self._connected else None
+
+    @property
+    def compactions(self) -> Compactions:
+        return self.transcript.compactions
 
     @property
     def place(self) -> Sequence[tuple[str, str]]:
@@ -133,8 +140,15 @@ class Conversation:
             return
         if command.at_once:
             self._tasks.create_task(self._guarded(command.perform(self, argument)))
+        elif command.beside:
+            self._jobs.put_nowait(lambda: self._begin(command, argument))
         else:
             self._jobs.put_nowait(lambda: command.perform(self, argument))
+
+    async def _begin(self, command: Command, argument: str) -> None:
+        task = self._tasks.create_task(self._guarded(command.perform(self, argument)))
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def _queue_message(self, text: str) -> None:
         steers = text.startswith("!")
@@ -159,12 +173,16 @@ class Conversation:
         return self._connected.session
 
     def _interrupted(self) -> None:
-        """Ctrl-C: ends the open turn, or takes back what was typed; the second one leaves."""
+        """Ctrl-C: ends the open turn, or a wait, or takes back what was typed; the second one leaves."""
         if self.view.leaving:
             self._screen.close(INTERRUPTED)
             return
         if self.transcript.turn_id is not None:
             self._tasks.create_task(self._guarded(self.interrupt()))
+        elif self._beside:
+            for task in self._beside:
+                task.cancel()
+            self.show([Noted("the compaction goes on in the background")])
         else:
             self._screen.buffer.reset()
         self.view.leaving = True
@@ -197,6 +215,7 @@ class Conversation:
         self.view.status = status
         calls = open_calls(history) if status.turn_id is not None else {}
         self.transcript.joined(status.turn_id, status.state, calls)
+        self.compactions.joined(status.compaction)
         what = f"{'new session' if connected.new else 'session'} {session.id}, {connected.description}"
         place = Noted("\n".join(line for line in (what, connected.dashboard) if line))
         self.show([place, *earlier(history, view, leaving_out=calls)])

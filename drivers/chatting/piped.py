@@ -11,13 +11,14 @@ from typing import TextIO
 
 from agent_core.content import text_of
 from agent_core.cursor import Cursor, Event
-from agent_core.entries import Complete, TurnEnded
+from agent_core.entries import Compacted, CompactionFailed, Complete, TurnEnded
 from agent_core.errors import ConfigError, SessionError
 from agent_core.messages import TurnId
-from agent_core.payloads import Restarted, Retrying, StreamStart, TextChunk
+from agent_core.payloads import CompactionUpdate, Restarted, Retrying, StreamStart, TextChunk
 from agent_core.session_protocol import Session
+from drivers.chatting.compactions import Compactions
 from drivers.chatting.connection import Connect
-from drivers.chatting.pieces import clean
+from drivers.chatting.pieces import Noted, clean
 from drivers.chatting.stdin import read_messages
 from drivers.chatting.transcript import ending_text, retry_text
 from drivers.errors import FAILURE
@@ -112,6 +113,7 @@ def _lost() -> SessionError:
 async def _print_text(events: AsyncIterator[Event], streams: Streams) -> TurnEnded:
     """The text of every answer of the turn, each on lines of its own."""
     line_open = streamed = False
+    compactions = Compactions()
     async for event in events:
         match event.payload:
             case StreamStart():
@@ -133,6 +135,10 @@ async def _print_text(events: AsyncIterator[Event], streams: Streams) -> TurnEnd
                 line_open = streamed = False
             case Retrying() as retrying:
                 streams.note(f"note: {retry_text(retrying)}")
+            case CompactionUpdate() | Compacted() | CompactionFailed() as payload:
+                for piece in compactions.apply(payload):
+                    if isinstance(piece, Noted):
+                        streams.note(f"note: {piece.text}")
             case TurnEnded() as ended:
                 if line_open:
                     streams.say("\n")

@@ -15,7 +15,7 @@ _STATES: dict[SessionState, str] = {
     "running": "answering",
     "awaiting_tools": "running tools",
     "awaiting_permit": "waiting for its turn",
-    "compacting": "compacting",
+    "compacting": "making room",
     "closed": "closed",
 }
 NAME_WIDTH = 30
@@ -31,6 +31,7 @@ class Facts:
     state: SessionState
     request: Usage
     elapsed: float | None = None
+    summarising: bool = False
     hint: str = ""
     connecting: str = ""
 
@@ -62,14 +63,15 @@ def _state(facts: Facts) -> tuple[str, str]:
 
 
 def _extras(facts: Facts) -> list[Fragments]:
-    """Tokens, share of the context, session: in the order in which they stand, what matters least last."""
+    """Summary, tokens, share of the context, session: in the order in which they stand, what matters least last."""
     status = facts.status
     if status is None:
         return []
     total = status.usage.total + facts.request
     tokens_in = total.input_tokens + total.cache_read_tokens + total.cache_write_tokens
     used = facts.request.context_tokens or status.context_used
-    extras = [[("class:toolbar", f"↑{count(tokens_in)} ↓{count(total.output_tokens)}")]]
+    extras: list[Fragments] = [[("class:toolbar", "summarising")]] if facts.summarising else []
+    extras.append([("class:toolbar", f"↑{count(tokens_in)} ↓{count(total.output_tokens)}")])
     if status.context_limit:
         share = f"{100 * used / status.context_limit:.0f}% of {count(status.context_limit)}"
         extras.append([("class:toolbar", share)])

@@ -172,12 +172,8 @@ class Transcript:
             case TurnRetried():
                 self.turn_id, self.state, self._turn_began = payload.turn_id, "running", self._now()
                 return [Noted("trying the turn again")]
-            case Compacted():
-                return self.compactions.compacted(payload)
-            case CompactionUpdate():
-                return self.compactions.updated(payload)
-            case CompactionFailed():
-                return self.compactions.failed(payload)
+            case CompactionUpdate() | Compacted() | CompactionFailed():
+                return self.compactions.apply(payload)
             case Cleared():
                 return [Noted("the conversation is empty")]
             case Closed():

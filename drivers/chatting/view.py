@@ -13,6 +13,7 @@ from prompt_toolkit.utils import get_cwidth
 from agent_core.messages import Usage
 from agent_core.payloads import When
 from agent_core.status import SessionStatus
+from drivers.chatting.compactions import MAKING_ROOM
 from drivers.chatting.pieces import Piece
 from drivers.chatting.status_line import Facts, status_line
 from drivers.chatting.transcript import Transcript
@@ -66,7 +67,8 @@ class View:
     @property
     def moves(self) -> bool:
         """Whether something in the drawing changes with time alone."""
-        return self.status is None or self._transcript.turn_id is not None
+        transcript = self._transcript
+        return self.status is None or transcript.turn_id is not None or transcript.compactions.asked > 0
 
     def tick(self) -> None:
         """Move the spinner on."""
@@ -103,8 +105,11 @@ class View:
     def _activity(self, columns: int) -> list[str]:
         """What is waited for, where no growing text shows it."""
         transcript, live = self._transcript, self._transcript.live
-        if transcript.turn_id is None or live.answer or live.thinking:
+        if live.answer or live.thinking:
             return []
+        if transcript.turn_id is None:
+            waits = f"{transcript.compactions.doing} (Ctrl-C leaves it to the background)"
+            return self._busy(waits, columns) if transcript.compactions.asked else []
         running = sum(tool.result is None for tool in live.tools)
         if live.retrying:
             text = live.retrying
@@ -113,11 +118,14 @@ class View:
         elif transcript.state == "awaiting_permit":
             text = "waiting for a free place among the requests"
         elif transcript.state == "compacting":
-            text = "the conversation is being compacted"
+            text = MAKING_ROOM
         elif live.drafted:
             return []
         else:
             text = "waiting for the model"
+        return self._busy(text, columns)
+
+    def _busy(self, text: str, columns: int) -> list[str]:
         spinner = SPINNER[self._frame % len(SPINNER)]
         return ["", f"{_YELLOW}{spinner}{_PLAIN} {_DIM}{_cut(text, columns - 3)}{_PLAIN}"]
 
@@ -143,6 +151,7 @@ class View:
             state=transcript.state,
             request=transcript.request_usage,
             elapsed=transcript.elapsed,
+            summarising=transcript.compactions.summarising,
             hint="Ctrl-C again leaves" if self.leaving else "",
             connecting="" if self.status else "connecting…",
         )

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from agent_core.clock import SystemClock
+from agent_core.compaction.settings import LLMCompaction
 from agent_core.errors import ConfigError
 from agent_core.evaluation.result import Result, encode
 from agent_core.evaluation.runner import Plan, Runner
@@ -145,10 +146,15 @@ def note(console: Console, text: str) -> None:
 
 
 def _plan(job: Job, options: RunOptions) -> Plan:
-    model = job.asking.configuration.session.model
+    config = job.asking.configuration.session
+    compaction = config.compaction
+    summarises = compaction.model if isinstance(compaction, LLMCompaction) else None
 
-    def price(usage: Usage) -> float | None:
-        return cost(model, usage)
+    def price(usage: Usage, summariser: Usage) -> float | None:
+        # A summariser that was never asked may have a price that nobody knows.
+        more = cost(summarises or config.model, summariser) if summariser != Usage() else 0.0
+        answers = cost(config.model, usage)
+        return None if answers is None or more is None else answers + more
 
     return Plan(
         run_id=job.record.run_id,

@@ -5,6 +5,7 @@ The rule here: pure text of what it is given; what is not known is a dash or is 
 
 from agent_core.evaluation.result import OUTCOMES, SampleOutcome
 from agent_core.evaluation.summary import Failure, Summary
+from agent_core.messages import Usage
 
 NAMES: dict[SampleOutcome, str] = {outcome: outcome.replace("_", " ") for outcome in OUTCOMES}
 UNKNOWN = "-"
@@ -49,6 +50,13 @@ def rate(per_second: float | None) -> str:
     return f"{per_second:.3g}/s" if per_second >= 0.5 else f"{per_second * 60:.2g}/min"
 
 
+def tokens(usage: Usage) -> str:
+    """`1,234 in, 56 out (1,000 read from cache)`."""
+    cached = usage.cache_read_tokens + usage.cache_write_tokens
+    said = f"{count(usage.input_tokens + cached)} in, {count(usage.output_tokens)} out"
+    return said + (f" ({count(usage.cache_read_tokens)} read from cache)" if cached else "")
+
+
 def rows_of(summary: Summary) -> list[tuple[str, str]]:
     """The summary as names and figures, outcomes that did not happen left out."""
     rows: list[tuple[str, str]] = []
@@ -59,10 +67,9 @@ def rows_of(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("kept from earlier", f"{summary.earlier:,}"))
     if summary.retried:
         rows.append(("tried more than once", f"{summary.retried:,}"))
-    usage = summary.usage
-    cached = usage.cache_read_tokens + usage.cache_write_tokens
-    tokens = f"{count(usage.input_tokens + cached)} in, {count(usage.output_tokens)} out"
-    rows.append(("tokens", tokens + (f" ({count(usage.cache_read_tokens)} read from cache)" if cached else "")))
+    rows.append(("tokens", tokens(summary.usage)))
+    if summary.summariser != Usage():
+        rows.append(("for summaries", tokens(summary.summariser)))
     unpriced = f" without {summary.unpriced:,} whose price is unknown" if summary.unpriced else ""
     rows.append(("cost", dollars(summary.cost) + (unpriced if summary.cost is not None else "")))
     rows.append(("latency", f"p50 {duration(summary.latency_p50)}, p95 {duration(summary.latency_p95)}"))

@@ -1,10 +1,11 @@
 """The log of a session: a line for each step, with its session and turn, and never anything that was said."""
 
+import asyncio
 import logging
 
 import pytest
 
-from agent_core.compaction.settings import ThresholdCompaction
+from agent_core.compaction.settings import LLMCompaction, ThresholdCompaction
 from agent_core.errors import JournalError, ProviderError
 from agent_core.local_session import LocalSession
 from agent_core.testing import Says
@@ -94,3 +95,40 @@ async def test_without_the_level_nothing_is_written(caplog: pytest.LogCaptureFix
     caplog.set_level(logging.WARNING, LOGGER)
     await a_talk()
     assert caplog.records == []
+
+
+async def test_a_compaction_is_followed_by_ids_and_counts_and_not_by_what_it_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, LOGGER)
+    stage = Stage(Says(f"{SECRET} " * 400), Says(SECRET))
+    session = await stage.session("s", compaction=LLMCompaction())
+    await session.ask(SECRET)
+    await session.ask(SECRET)
+    message = (await session.history())[0]
+    await session.pin(message)
+    for fails in (True, False):
+        compacting = asyncio.create_task(session.compact(focus=SECRET))
+        async with asyncio.timeout(10):
+            while len(stage.compactor.jobs) < (1 if fails else 2):
+                await asyncio.sleep(0)
+        job = stage.compactor.jobs[-1]
+        stage.compactor.start(job)
+        if fails:
+            stage.compactor.fail(job)
+        else:
+            stage.compactor.finish(job, SECRET)
+        assert (await compacting).compacted is not fails
+    said = [record.getMessage().split(" ", 2)[2] for record in caplog.records]
+    assert f"pinned message={message.id}" in said
+    assert [line for line in said if line.startswith("compact")][:-1] == [
+        "compaction_submitted job=1.1 priority=manual model=local/fake messages=2",
+        "compaction_started job=1.1",
+        "compaction_gave_up job=1.1",
+        "compaction_failed job=1.1 reason=failed kind=overloaded",
+        "compaction_submitted job=1.2 priority=manual model=local/fake messages=2",
+        "compaction_started job=1.2",
+        "compaction_summarised job=1.2",
+    ]
+    assert said[-1].startswith("compacted job=1.2 strategy=llm tokens_before=")
+    assert SECRET not in caplog.text

@@ -11,11 +11,12 @@ from typing import Any
 
 import pyte
 from prompt_toolkit.data_structures import Size
-from prompt_toolkit.input import PipeInput
+from prompt_toolkit.input import PipeInput, create_pipe_input
 
 from agent_core.config import SessionConfig
 from agent_core.cursor import Cursor, Event
 from agent_core.entries import Opened
+from agent_core.errors import ConfigError
 from agent_core.hosting import SessionHost
 from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
@@ -23,7 +24,7 @@ from agent_core.messages import SessionId
 from agent_core.session import Ports
 from agent_core.testing import FakeCompactor, FakeModel, FakeTools, ManualClock, Says
 from agent_core.tools.definition import ToolDefinition, ToolReference
-from drivers.chatting.connection import Connected
+from drivers.chatting.connection import Connect, Connected
 from drivers.chatting.conversation import Conversation
 from drivers.chatting.devices import SteadyOutput
 
@@ -43,8 +44,9 @@ class Fakes:
     def __init__(self, script: Sequence[Says] = (), tools: FakeTools | None = None) -> None:
         self.model = FakeModel(script)
         self.tools = tools or FakeTools()
+        self.compactor = FakeCompactor()
         self.host = SessionHost(
-            Ports(self.model, self.tools, MemoryJournal(), ManualClock(), FakeCompactor(), lambda _: 100_000)
+            Ports(self.model, self.tools, MemoryJournal(), ManualClock(), self.compactor, lambda _: 100_000)
         )
 
     async def session(self, session_id: str = "s-test", *, model: str = MODEL) -> LocalSession:
@@ -129,3 +131,40 @@ class Talk:
 def terminal_of(paper: Paper) -> SteadyOutput:
     """An output that writes to paper."""
     return SteadyOutput(paper, lambda: paper.size, enable_cpr=False)
+
+
+def allow_only_test_models(model: str) -> None:
+    """Refuse a model whose name does not say that it is for tests."""
+    if "test" not in model:
+        raise ConfigError(f"{model} cannot be had.")
+
+
+@asynccontextmanager
+async def talking(connect: Connect, *, code: int | None = 0, leave: bool = True) -> AsyncIterator[Talk]:
+    """A chat that is there. At the end Ctrl-D is pressed, unless the test left already, and the exit code checked."""
+    paper = Paper()
+    with create_pipe_input() as keys:
+        chat = Conversation(connect, model=MODEL, check_model=allow_only_test_models)
+        running = asyncio.create_task(chat.run(keys, terminal_of(paper)))
+        talk = Talk(chat, paper, keys)
+        await paper.shows("claude-test")
+        try:
+            yield talk
+            if leave:
+                talk.type("\x04")
+            if code is not None:
+                assert await asyncio.wait_for(running, PATIENCE_SECONDS) == code
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def connected(
+    *script: Says, tools: FakeTools | None = None, code: int = 0, leave: bool = True
+) -> AsyncIterator[tuple[Talk, Fakes]]:
+    """A chat with a session over fakes."""
+    fakes = Fakes(script, tools)
+    async with talking(fakes.connect, code=code, leave=leave) as talk:
+        await talk.paper.shows("new session s-test, on fakes")
+        yield talk, fakes

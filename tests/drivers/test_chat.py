@@ -122,6 +122,18 @@ async def test_json_prints_every_event_with_its_cursor(program: Program) -> None
     assert payloads[-1].kind == "turn_ended"
 
 
+async def test_what_is_compacted_meanwhile_is_said_on_stderr_and_is_an_event(program: Program) -> None:
+    marks = ("--context-limit", "4000", "--max-tokens", "400", "--compaction-set", "keep_recent_turns=1")
+    tales = "".join(f"Tale {number}: {'and then they went on ' * 20}\n" for number in range(16))
+    done = await program.run(tales, "--lines", *marks)
+    assert (done.code, done.out.count("You said: Tale")) == (0, 16)
+    assert "note: earlier turns summarised: " in done.err
+    done = await program.run(tales, "--lines", "--json", *marks)
+    kinds = [json.loads(line)["payload"]["kind"] for line in done.out.splitlines()]
+    assert kinds.count("compacted") >= 1
+    assert "compaction_update" in kinds
+
+
 async def test_a_failed_turn_is_code_1_with_its_error_on_stderr(program: Program) -> None:
     done = await program.run("refuse")
     assert (done.code, done.out) == (1, "")

@@ -10,45 +10,10 @@ from prompt_toolkit.input import create_pipe_input
 from agent_core.errors import ConfigError, PlacementError, ProviderError
 from agent_core.messages import Usage
 from agent_core.testing import FakeTools, Says
-from drivers.chatting.connection import Connect, Connected
+from drivers.chatting.connection import Connected
 from drivers.chatting.conversation import Conversation
 from drivers.errors import ending_of
-from tests.drivers.chat_fakes import MODEL, PATIENCE_SECONDS, Fakes, Paper, Talk, terminal_of
-
-
-def allow_only_test_models(model: str) -> None:
-    if "test" not in model:
-        raise ConfigError(f"{model} cannot be had.")
-
-
-@asynccontextmanager
-async def talking(connect: Connect, *, code: int | None = 0, leave: bool = True) -> AsyncIterator[Talk]:
-    """A chat that is there. At the end Ctrl-D is pressed, unless the test left already, and the exit code checked."""
-    paper = Paper()
-    with create_pipe_input() as keys:
-        chat = Conversation(connect, model=MODEL, check_model=allow_only_test_models)
-        running = asyncio.create_task(chat.run(keys, terminal_of(paper)))
-        talk = Talk(chat, paper, keys)
-        await paper.shows("claude-test")
-        try:
-            yield talk
-            if leave:
-                talk.type("\x04")
-            if code is not None:
-                assert await asyncio.wait_for(running, PATIENCE_SECONDS) == code
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-
-@asynccontextmanager
-async def connected(
-    *script: Says, tools: FakeTools | None = None, code: int = 0, leave: bool = True
-) -> AsyncIterator[tuple[Talk, Fakes]]:
-    fakes = Fakes(script, tools)
-    async with talking(fakes.connect, code=code, leave=leave) as talk:
-        await talk.paper.shows("new session s-test, on fakes")
-        yield talk, fakes
+from tests.drivers.chat_fakes import MODEL, Fakes, Paper, allow_only_test_models, connected, talking, terminal_of
 
 
 async def test_an_answer_comes_as_markdown_and_the_status_line_counts() -> None:
@@ -263,7 +228,7 @@ async def test_what_another_reader_says_is_shown_too() -> None:
         ("/model anthropic/claude-test-2", "anthropic/claude-test-2 answers from the next request on"),
         ("/model other/thing", "other/thing cannot be had."),
         ("/history", "nothing has been said yet"),
-        ("/history all", "/history takes nothing or full, not 'all'."),
+        ("/history all", "/history takes nothing, full or ids, not 'all'."),
         ("/interrupt", "no turn is open"),
         ("/clear", "the conversation is empty"),
         ("/compact", "nothing was compacted"),

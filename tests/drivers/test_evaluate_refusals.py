@@ -24,6 +24,7 @@ async def test_a_changed_configuration_is_refused_with_what_changed_unless_force
         said = refused(this, capsys, "--resume", "--max-tokens", "77")
         assert "max_tokens: not set -> 77" in said
         assert "--force" in said
+        assert 'compaction.kind: not set -> "none"' in refused(this, capsys, "--resume", "--compaction", "none")
         assert this.results_path.read_bytes() == before
         done = await this.run("--resume", "--max-tokens", "77", "--force")
         assert done.code == 0, done.err
@@ -108,8 +109,9 @@ def test_a_file_that_is_not_there_or_of_no_known_kind_is_refused(
         (("--tools", "no_such_module:x"), "no_such_module"),
         (("--api-key", "env:NOT_SET_ANYWHERE"), "$NOT_SET_ANYWHERE is not set"),
         (("--api-key", "sk-literal"), "literal key is refused"),
+        (("--compaction-model", "mystery"), "--compaction-model: 'mystery' is not of the form"),
     ],
-    ids=["provider", "form", "concurrency", "both", "packing", "tools", "key", "literal"],
+    ids=["provider", "form", "concurrency", "both", "packing", "tools", "key", "literal", "summariser"],
 )
 def test_wrong_options_are_refused_by_name(
     offline: World, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str

@@ -215,6 +215,13 @@ def test_the_summary_fits_80_columns_and_names_what_failed(capsys: pytest.Captur
         assert said in out
 
 
+def test_what_summaries_took_stands_in_the_summary_only_where_there_were_any() -> None:
+    summary = filled().summary()
+    assert "for summaries" not in dict(rows_of(summary))
+    spent = summary.model_copy(update={"summariser": Usage(input_tokens=12_345, output_tokens=678)})
+    assert dict(rows_of(spent))["for summaries"] == "12.3k in, 678 out"
+
+
 def test_the_summary_is_one_json_object_where_that_is_wanted(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -151,6 +151,26 @@ def test_the_digest_of_a_configuration_changes_with_what_changes_an_answer_and_w
     assert differences(plain.basis, longer.basis) == ["max_tokens: not set -> 99", "timeout: not set -> 5.0"]
 
 
+def test_every_way_to_compact_is_another_configuration_that_says_its_kind() -> None:
+    ways: list[dict[str, object] | None] = [
+        None,
+        {"kind": "threshold"},
+        {"kind": "threshold", "keep_recent_turns": 5},
+        {"kind": "llm"},
+        {"kind": "llm", "keep_recent_turns": 5},
+        {"kind": "llm", "model": "openai/gpt-5"},
+    ]
+    made = [Configuration(session=SessionConfig.of(model="local/fake", compaction=way)) for way in ways]
+    assert len({one.digest for one in made}) == len(ways)
+    usual = Configuration(session=SessionConfig(model="local/fake"))
+    assert made[3].digest == usual.digest, "to say what holds anyway changes nothing"
+    assert differences(usual.basis, made[0].basis) == ['compaction.kind: not set -> "none"']
+    assert differences(usual.basis, made[1].basis) == ['compaction.kind: not set -> "threshold"']
+    assert differences(made[2].basis, made[4].basis) == ['compaction.kind: "threshold" -> "llm"']
+    keyed = SessionConfig.of(model="local/fake", compaction={"model": "openai/gpt-5", "api_key": "env:OTHER"})
+    assert Configuration(session=keyed).digest == made[5].digest
+
+
 def test_an_attempt_has_the_same_session_whenever_it_is_made_and_no_other_attempt_has_it() -> None:
     one = Assignment(sample(0), 1)
     strange = Assignment(Sample(id="a/b c\n" * 50, input="x"), 1)

@@ -50,7 +50,8 @@ class World:
         self.journal = MemoryJournal()
         self._asked: dict[str, int] = {}
         self._says = says
-        ports = Ports(self, FakeTools(), self.journal, SystemClock(), FakeCompactor(), limit_of=lambda _: 100_000)
+        self.compactor = FakeCompactor()
+        ports = Ports(self, FakeTools(), self.journal, SystemClock(), self.compactor, limit_of=lambda _: 100_000)
         self.host = SessionHost(ports)
 
     def stream(self, request: ModelRequest) -> Any:
@@ -85,15 +86,40 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
+async def test_what_summaries_took_is_told_apart_and_paid_for() -> None:
+    world = World()
+
+    async def agent(session: Session, sample: Sample) -> str:
+        await session.ask("word " * 400)
+        answer = await session.ask(sample.input)
+        compacting = asyncio.create_task(session.compact())
+        await until(lambda: bool(world.compactor.jobs))
+        world.compactor.finish(world.compactor.jobs[0], usage=Usage(input_tokens=700, output_tokens=30))
+        await compacting
+        return answer
+
+    def price(usage: Usage, summariser: Usage) -> float:
+        return usage.output_tokens + summariser.output_tokens / 100
+
+    await world.runner(agent=agent, price=price).run(samples(1))
+    (result,) = world.results
+    assert result.usage == Usage(input_tokens=20, output_tokens=10)
+    assert result.summariser == Usage(input_tokens=700, output_tokens=30)
+    assert result.cost == pytest.approx(10.3)
+
+
 async def test_each_sample_gets_one_result_from_a_session_of_its_own() -> None:
     world = World()
-    await world.runner(concurrency=7, first_tokens=True, price=lambda usage: usage.output_tokens / 10).run(samples(40))
+    await world.runner(concurrency=7, first_tokens=True, price=lambda usage, _: usage.output_tokens / 10).run(
+        samples(40)
+    )
     results = world.by_id()
     assert sorted(results) == sorted(f"q{n}" for n in range(40))
     assert len({result.session_id for result in world.results}) == 40
     one = results["q3"]
     assert (one.outcome, one.answer, one.attempts, one.target) == ("completed", "You said: question 3", 1, 3)
     assert one.usage == Usage(input_tokens=10, output_tokens=5)
+    assert one.summariser is None
     assert one.cost == pytest.approx(0.5)
     assert [message.kind for message in one.transcript or ()] == ["user", "assistant"]
     assert one.timings.queued <= one.timings.started <= (one.timings.first_token or 0) <= one.timings.ended

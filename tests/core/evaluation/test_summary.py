@@ -48,6 +48,14 @@ def test_unknown_usage_and_price_are_not_counted_as_zero() -> None:
     assert Tally(3).summary().latency_p50 is None
 
 
+def test_what_summaries_took_is_summed_apart() -> None:
+    tally = Tally(2)
+    tally.add(head(1, usage=Usage(output_tokens=4)))
+    tally.add(head(2, usage=Usage(output_tokens=5), summariser=Usage(input_tokens=700, output_tokens=30)))
+    summary = tally.summary()
+    assert (summary.usage, summary.summariser) == (Usage(output_tokens=9), Usage(input_tokens=700, output_tokens=30))
+
+
 def test_earlier_results_count_but_not_towards_the_rate() -> None:
     tally = Tally(3)
     tally.add(head(1, timings=Timings(queued=0, started=0, ended=1)), earlier=True)

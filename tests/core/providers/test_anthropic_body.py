@@ -188,3 +188,8 @@ def test_an_answer_that_is_to_be_continued_ends_without_white_space() -> None:
     assert written["messages"][1]["content"] == [{"type": "text", "text": "So far,"}]
     written = body(user("go"), assistant("So far, \n"), user("go on"))
     assert written["messages"][1]["content"] == [{"type": "text", "text": "So far, \n"}]
+
+
+def test_a_request_for_a_summary_is_not_written_to_the_cache() -> None:
+    assert "cache_control" not in json.dumps(body(user("Hi."), system="Be kind.", request_class="summary"))
+    assert "cache_control" in json.dumps(body(user("Hi."), system="Be kind."))
