@@ -56,7 +56,7 @@ class Load:
 
     A turn is one request, answered after a log-normal time with median `answer`; between turns the user, or a tool,
     takes `pause` on average. A summary takes a log-normal time with median `summary`. `slots` are the summaries that
-    are made at once.
+    are made at once. Past the mark `inline_at`, if there is one, a message first has the session compacted and waits.
     """
 
     sessions: int
@@ -69,6 +69,7 @@ class Load:
     step: float = 0.02
     slots: int = 256
     seed: int = 1
+    inline_at: float | None = None
 
     def script(self) -> Script:
         """What the server answers, and when."""
@@ -183,12 +184,22 @@ class _Talk:
         text = ("some text " * int(share * _USABLE * _CHARACTERS / 10 + 1)).strip()
         began = time.perf_counter()
         self._waited = self._spliced = 0.0
+        await self._compact_inline()
         turn_id = await self._shell.submit(inputs.Submit(payload_of(text)))
         ended = await self._shell.result(turn_id)
         took = (time.perf_counter() - began) / self._load.scale
         if ended.outcome != "completed":
             raise RuntimeError(f"A turn ended as '{ended.outcome}': {ended.error}. Look at its session's log.")
         self._seen.turns.append(Turn(self._told(began), took, self._waited, self._spliced))
+
+    async def _compact_inline(self) -> None:
+        """Have the conversation compacted before a message that is sent past the mark of inline compaction."""
+        mark = self._load.inline_at
+        if mark is None or self._shell.conversation.context_used <= mark * _USABLE:
+            return
+        self._wait(waits=True)
+        await self._shell.compact()
+        self._wait(waits=False)
 
     def _told(self, moment: float) -> float:
         return (moment - self._start) / self._load.scale
@@ -211,6 +222,9 @@ class _Talk:
         self._waits_since = now if waits else None
 
     def _compacted(self, compacted: Compacted) -> None:
+        waited = compacted.waited / self._load.scale
+        if self._waits_since is not None and self._load.inline_at is not None:
+            waited = (time.perf_counter() - self._waits_since) / self._load.scale
         splice = self._splices.get((self._shell.id, compacted.job_id or ""), 0.0)
         if compacted.turn_id is not None:
             self._spliced += splice
@@ -220,7 +234,7 @@ class _Talk:
                 strategy=compacted.strategy,
                 before=compacted.tokens_before,
                 after=compacted.tokens_after,
-                waited=compacted.waited / self._load.scale,
+                waited=waited,
                 splice=splice,
             )
         )
