@@ -12,6 +12,7 @@ from typing import assert_never
 from agent_core.config import SessionConfig
 from agent_core.content import UserBlock
 from agent_core.entries import (
+    BESIDE_ANSWERS,
     Accepted,
     Cleared,
     Closed,
@@ -92,6 +93,8 @@ class Conversation:
     learned_limits: dict[str, int] = field(default_factory=dict[str, int])
     """Windows by model, in tokens, that overflow errors taught."""
     closed: bool = False
+    answer_from: int = 0
+    """The entry after which the answer under way began, if a turn is open."""
 
     def __post_init__(self) -> None:
         self.view = View(self.session_id)
@@ -99,6 +102,8 @@ class Conversation:
     def apply(self, record: Record) -> None:
         """Take in one record. Records come in order of `seq`, without a gap."""
         self.last_seq, self.epoch = record.seq, record.epoch
+        if not isinstance(record.entry, BESIDE_ANSWERS):
+            self.answer_from = record.seq
         self._fold(record.entry, record)
 
     def _fold(self, entry: Entry, record: Record) -> None:

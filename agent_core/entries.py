@@ -258,6 +258,9 @@ Entry = Annotated[
     Field(discriminator="kind"),
 ]
 
+BESIDE_ANSWERS = (Accepted, Compacted, CompactionFailed, Pinned, Unpinned, Configured)
+"""Facts that may come in the middle of an answer of the model, and neither begin nor end it."""
+
 FromLLMPayload = Annotated[Entry | Delta, Field(discriminator="kind")]
 
 Configured.model_rebuild()

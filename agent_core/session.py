@@ -72,7 +72,8 @@ class Shell:
         self._conversation = conversation
         self._machine = Machine(conversation, claim.epoch, ports.limit_of)
         self._outbox = Outbox(claim.session_id, claim.epoch, ports.journal, self._lose)
-        self.stream = EventStream(claim.epoch, conversation.last_seq)
+        begun = conversation.answer_from if conversation.open is not None else None
+        self.stream = EventStream(claim.epoch, conversation.last_seq, begun)
         self.epoch = claim.epoch
         self._on_lost = on_lost
         self._snapshots = Snapshots(conversation, claim, ports.journal, ports.snapshot_after)

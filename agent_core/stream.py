@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from agent_core.cursor import Cursor, Event
-from agent_core.entries import FromLLMPayload
+from agent_core.entries import BESIDE_ANSWERS, FromLLMPayload
 from agent_core.payloads import Delta, Restarted
 from agent_core.ports import Record
 
@@ -20,12 +20,17 @@ Listener = Callable[[Event | None], None]
 
 
 class EventStream:
-    """Numbers the events of one session and hands them to listeners, synchronously and in order; None means the end."""
+    """Numbers the events of one session and hands them to listeners, synchronously and in order; None means the end.
 
-    __slots__ = ("_delta", "_epoch", "_listeners", "_partial", "_seq", "closed")
+    It begins after the journal's entry `seq`. Where an answer was under way then, `made_again_from` is the entry after
+    which it began: what earlier owners showed of it is made again.
+    """
 
-    def __init__(self, epoch: int, seq: int) -> None:
+    __slots__ = ("_delta", "_epoch", "_listeners", "_partial", "_seq", "closed", "made_again_from")
+
+    def __init__(self, epoch: int, seq: int, made_again_from: int | None = None) -> None:
         self._epoch, self._seq, self._delta = epoch, seq, 0
+        self.made_again_from = seq if made_again_from is None else made_again_from
         self._partial: list[Event] = []
         self._listeners: tuple[Listener, ...] = ()
         self.closed = False
@@ -37,7 +42,7 @@ class EventStream:
 
     @property
     def partial(self) -> Sequence[Event]:
-        """The deltas since the newest fact."""
+        """The deltas of the answer that is under way, with those since the newest fact."""
         return self._partial
 
     @property
@@ -46,9 +51,9 @@ class EventStream:
         return bool(self._listeners)
 
     def fact(self, record: Record) -> None:
-        """A record is durable: its entry is an event, and it stands for the deltas before it."""
+        """A record is durable: its entry is an event, and it stands for the deltas before it if it ends an answer."""
         self._seq, self._delta = record.seq, 0
-        if self._partial:
+        if self._partial and not isinstance(record.entry, BESIDE_ANSWERS):
             self._partial = []
         self._publish(record.entry)
 
@@ -138,11 +143,14 @@ class Subscription:
         events = [Event(Cursor(r.seq, r.epoch), r.entry) for r in records if r.seq <= newest]
         # A fact that came while the journal was read is in the buffer, and so are the deltas after it.
         reached = events[-1].cursor.seq if events else self._place.seq
-        partial = self._stream.partial if reached == newest else ()
-        return [*restarted, *(event for event in (*events, *partial) if event.cursor > self._place)]
+        events += [event for event in self._stream.partial if event.cursor.seq <= reached]
+        events.sort(key=lambda event: event.cursor)
+        return [*restarted, *(event for event in events if event.cursor > self._place)]
 
     def _restarted(self) -> list[Event]:
         """What a reader of an earlier owner is told first: the partial text that it holds is made again."""
         seq, epoch, delta = self._place
-        owner = self._stream.cursor.epoch
-        return [Event(Cursor(seq, owner), Restarted(from_seq=seq))] if delta and epoch < owner else []
+        owner, begun = self._stream.cursor.epoch, self._stream.made_again_from
+        if epoch >= owner or not (delta or seq > begun):
+            return []
+        return [Event(Cursor(seq, owner), Restarted(from_seq=min(seq, begun)))]

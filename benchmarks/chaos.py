@@ -108,7 +108,7 @@ async def soak(size: Size, directory: Path) -> Found:
     console = Console(stderr=True)
 
     def tell(text: str) -> None:
-        console.print(f"[dim]{time.perf_counter() - began:6.1f} s[/dim]  {text}", highlight=False)
+        console.print(f"{time.perf_counter() - began:6.1f} s  {text}", highlight=False, markup=False, soft_wrap=True)
 
     chosen: dict[str, Any] = {
         "sessions_per_actor": max(100, size.sessions * 2),
@@ -121,7 +121,7 @@ async def soak(size: Size, directory: Path) -> Found:
     async with ScriptedServerProcess(script) as server, Nodes(directory, size.nodes) as nodes:
         tell(f"{size.nodes} nodes are up")
         async with Runtime(nodes.address, data_dir=directory, **chosen) as runtime:
-            seen = Seen()
+            seen = Seen(tell)
             config = config_of(server, directory) | FIELDS
             clients = await _clients(runtime, config, size, Habits(str(directory / "ledger"), size.turn_every), seen)
             tell(f"{len(clients)} sessions are open")
@@ -251,7 +251,7 @@ def main(  # noqa: PLR0913, PLR0917 - a program's options
     console = Console(stderr=True)
     for kind, each in found.findings.items():
         for text in each[:_SHOWN]:
-            console.print(f"{kind}: {text}", style="red", highlight=False, markup=False)
+            console.print(f"{kind}: {text}", style="red", highlight=False, markup=False, soft_wrap=True)
     figures = figures_of(found)
     show(f"Chaos, {minutes:g} minutes, seed {seed}", figures, as_json=as_json)
     if any(each.met is False for each in figures):

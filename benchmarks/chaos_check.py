@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from agent_core.content import TextBlock
 from agent_core.conversation import Conversation
 from agent_core.cursor import Event
-from agent_core.entries import Accepted, Complete, Entry, ToolBatch, ToolSettled, TurnStarted
+from agent_core.entries import BESIDE_ANSWERS, Accepted, Complete, Entry, ToolBatch, ToolSettled, TurnStarted
 from agent_core.messages import SessionId, TurnId, UserMessage
 from agent_core.payloads import Restarted, TextChunk
 from agent_core.ports import Record
@@ -60,8 +60,7 @@ class Reading:
                 whole = "".join(block.text for block in payload.message.content if isinstance(block, TextBlock))
                 if not whole.startswith(self._text):
                     self.garbled.append(f"entry {event.cursor.seq}: read {self._text!r} of {whole!r}")
-            if not isinstance(payload, Accepted):
-                # A message that is accepted meanwhile is a fact in the middle of an answer.
+            if not isinstance(payload, BESIDE_ANSWERS):
                 self._text = ""
 
 

@@ -7,7 +7,7 @@ until it is answered; it reads from a cursor and goes on from there. It ends onl
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from random import Random
@@ -40,8 +40,9 @@ class Habits:
 
 @dataclass(slots=True)
 class Seen:
-    """What all clients saw together. `returns` counts how often a reader came back with its cursor."""
+    """What all clients saw together. `returns` counts how often a reader came back; `tell` is told of each error."""
 
+    tell: Callable[[str], None]
     answered: list[Answered] = field(default_factory=list[Answered])
     outcomes: Counter[Outcome] = field(default_factory=Counter[Outcome])
     errors: Counter[str] = field(default_factory=Counter[str])
@@ -147,6 +148,7 @@ class Client:
 
     async def _failed(self, what: str, error: RayconteurError) -> None:
         self._seen.errors[f"{what}: {error.boundary}, {error.kind}"] += 1
+        self._seen.tell(f"{self.id} got an error from '{what}': {error}")
         await asyncio.sleep(_PAUSE)
 
     # --- reading ----------------------------------------------------------------------------------------------------

@@ -10,10 +10,14 @@ import pytest
 import ray
 
 from actors import Runtime, SessionHandle
+from actors.calls import ask
+from actors.finding import find_actor
+from actors.router_handle import RouterHandle
 from agent_core.entries import ToolBatch, ToolSettled, TurnEnded
 from agent_core.payloads import Restarted, TextChunk
 from agent_core.scripted import Knobs
 from agent_core.scripted.server import ScriptedServer
+from agent_core.tools.definition import ToolResources
 from tests.actors.world import config, kill, look, note
 
 TALE = "Once upon a time there was a session that was told a very long story which took its time to come to an end."
@@ -129,3 +133,16 @@ async def test_actors_end_when_the_program_that_made_them_is_killed(server: Scri
     await process.wait()
     await asyncio.to_thread(actor.wait, 60)
     assert not actor.is_running()
+
+
+async def test_a_lease_that_is_asked_for_while_an_executor_starts_again_is_answered_when_it_has(
+    runtime: Runtime,
+) -> None:
+    router = RouterHandle(runtime.settings)
+    name = await router.lease(ToolResources(), "somebody")
+    before = psutil.Process(await runtime.process_of(name))
+    before.kill()
+    await asyncio.to_thread(before.wait, 10)
+    assert await router.lease(ToolResources(), "somebody") == name
+    executor = await find_actor(name, runtime.settings.namespace)
+    assert await ask(executor, "ping") != before.pid

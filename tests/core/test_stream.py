@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent_core import stream as stream_module
 from agent_core.cursor import Cursor, Event
-from agent_core.entries import TurnStarted
+from agent_core.entries import CompactionFailed, TurnStarted
 from agent_core.messages import TurnId
 from agent_core.payloads import Restarted, TextChunk
 from agent_core.ports import Record
@@ -46,15 +46,21 @@ class Source:
     def delta(self, text: str = "x") -> None:
         self.stream.delta(TextChunk(turn_id=TURN, index=0, text=text))
 
+    def fact_beside(self) -> None:
+        """A fact that has nothing to do with the answer under way."""
+        record = Record(len(self.records) + 1, self.epoch, 0.0, CompactionFailed(job_id="j", reason="failed"))
+        self.records.append(record)
+        self.stream.fact(record)
+
     def facts(self, count: int) -> None:
         for _ in range(count):
             self.fact()
 
-    def is_replaced(self) -> None:
+    def is_replaced(self, made_again_from: int | None = None) -> None:
         """A new owner takes over; what only passed by is lost."""
         self.epoch += 1
         self._unpublished.clear()
-        self.stream = EventStream(self.epoch, len(self.records))
+        self.stream = EventStream(self.epoch, len(self.records), made_again_from)
 
     async def read(self, after: int) -> Sequence[Record]:
         records = tuple(self.records[after:])
@@ -149,6 +155,39 @@ async def test_a_reader_that_held_no_partial_text_has_nothing_to_drop() -> None:
     source.fact()
     source.stream.close()
     assert places(await rest(source.subscribe(place))) == [(2, 0)]
+
+
+async def test_a_reader_that_comes_back_gets_the_text_from_before_and_after_a_fact_beside_the_answer() -> None:
+    source = Source()
+    source.fact()
+    source.delta("read")
+    place = source.stream.cursor
+    source.delta("before")
+    source.fact_beside()
+    source.delta("after")
+    late = source.subscribe(Cursor())
+    source.stream.close()
+    assert places(await rest(source.subscribe(place))) == [(1, 2), (2, 0), (2, 1)]
+    assert places(await rest(late)) == [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1)]
+
+
+async def test_a_reader_that_stands_after_a_fact_beside_the_answer_is_told_to_drop_the_text_before_it() -> None:
+    source = Source()
+    source.fact()
+    source.delta("partial")
+    source.fact_beside()
+    places_after = [source.stream.cursor, Cursor(2, 1, 3)]
+    source.is_replaced(made_again_from=1)
+    source.delta("again")
+    source.stream.close()
+    for place in places_after:
+        events = await rest(source.subscribe(place))
+        assert [event.payload for event in events] == [
+            Restarted(from_seq=1),
+            TextChunk(turn_id=TURN, index=0, text="again"),
+        ]
+    before = await rest(source.subscribe(Cursor(1, 1)))
+    assert places(before) == [(2, 0), (2, 1)]
 
 
 async def test_a_fact_that_is_published_while_the_journal_is_read_is_not_missed() -> None:
