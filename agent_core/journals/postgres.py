@@ -23,6 +23,7 @@ from agent_core.messages import SessionId
 from agent_core.ports import Snapshot
 
 if TYPE_CHECKING:
+    from agent_core.journals.overviews import Overview
     from agent_core.journals.postgres_server import PostgresServer
 
 Found = TypeVar("Found")
@@ -112,6 +113,10 @@ class PostgresJournal(JournalClient):
     ) -> Sequence[SessionInfo]:
         """See `SessionCatalog.list_sessions`."""
         return await self._reading(lambda server: server.list_page(limit, after, labels or {}))
+
+    async def overviews(self, ids: Sequence[SessionId]) -> "Mapping[str, Overview]":
+        """What a list says of each of these sessions. Raises JournalError (`unreadable`) for an unknown entry."""
+        return await self._reading(lambda server: server.read_overviews(ids))
 
     async def get_blob(self, digest: str) -> bytes | None:
         """The bytes with this hash, or None."""

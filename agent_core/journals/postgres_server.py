@@ -22,6 +22,7 @@ from agent_core.journals import reading
 from agent_core.journals.address import PostgresAddress
 from agent_core.journals.failures import failure
 from agent_core.journals.info import SessionInfo
+from agent_core.journals.overviews import Overview, read_overviews
 from agent_core.journals.postgres_failures import RETRIED, explain
 from agent_core.journals.postgres_options import PostgresOptions
 from agent_core.journals.schema import SCHEMA_VERSION, check_version, prepare
@@ -82,6 +83,9 @@ class PostgresServer:
 
     def list_page(self, limit: int, after: str | None, labels: Mapping[str, str]) -> list[SessionInfo]:
         return self._read(lambda connection: reading.list_page(connection, limit, after, labels))
+
+    def read_overviews(self, ids: Sequence[str]) -> dict[str, Overview]:
+        return self._read(lambda connection: read_overviews(connection, ids))
 
     def read_blob(self, digest: str) -> bytes | None:
         return self._read(lambda connection: reading.read_blob(connection, digest))

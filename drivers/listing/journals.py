@@ -14,14 +14,21 @@ import platformdirs
 
 from agent_core.errors import ConfigError, JournalError
 from agent_core.journals import JOURNAL_FILE
+from agent_core.journals.catalog import FullJournal
 from agent_core.journals.info import SessionInfo
+from agent_core.journals.overviews import Overview
+from agent_core.journals.postgres import PostgresJournal
+from agent_core.journals.postgres_options import PostgresOptions
 from agent_core.journals.sqlite import SqliteJournal
 from agent_core.journals.sqlite_reader import SqliteReader
 from agent_core.messages import SessionId
+from agent_core.ports import Record
 from drivers.listing.options import JournalOptions
 
 _PAGE = 500
 _NEAREST = 3
+# How long a database that is away is waited for: somebody sits and waits, in seconds.
+_PATIENCE = 5.0
 
 
 class Catalog(Protocol):
@@ -34,6 +41,14 @@ class Catalog(Protocol):
     ) -> Sequence[SessionInfo]: ...
 
 
+class ReadableJournal(Catalog, Protocol):
+    """A journal to be looked at."""
+
+    async def read(self, session_id: SessionId, after: int = 0) -> Sequence[Record]: ...
+
+    async def overviews(self, ids: Sequence[SessionId]) -> Mapping[str, Overview]: ...
+
+
 def journal_path(place: JournalOptions) -> Path:
     """Where the journal's file is, or would be."""
     directory = place.data_dir or platformdirs.user_data_path("rayconteur")
@@ -41,8 +56,13 @@ def journal_path(place: JournalOptions) -> Path:
 
 
 @asynccontextmanager
-async def reading(place: JournalOptions) -> AsyncIterator[SqliteReader]:
+async def reading(place: JournalOptions) -> AsyncIterator[ReadableJournal]:
     """The journal, to be looked at. Raises ConfigError if there is none, JournalError if it cannot be read."""
+    place.check()
+    if place.journal is not None:
+        async with _database(place.journal) as journal:
+            yield journal
+        return
     path = journal_path(place)
     try:
         reader = await SqliteReader(path).__aenter__()
@@ -61,13 +81,25 @@ async def reading(place: JournalOptions) -> AsyncIterator[SqliteReader]:
 
 
 @asynccontextmanager
-async def writing(place: JournalOptions) -> AsyncIterator[SqliteJournal]:
+async def writing(place: JournalOptions) -> AsyncIterator[FullJournal]:
     """The journal, to be changed. Raises as `reading`."""
+    if place.journal is not None:
+        place.check()
+        async with _database(place.journal) as database:
+            yield database
+        return
     async with reading(place):
         # What is there is a journal: a writer would make one of nothing.
         pass
     async with SqliteJournal(journal_path(place)) as journal:
         yield journal
+
+
+def _database(address: str) -> PostgresJournal:
+    try:
+        return PostgresJournal(address, PostgresOptions(patience=_PATIENCE))
+    except ConfigError as error:
+        raise ConfigError(f"--{error.message}", error.kind) from None
 
 
 async def every(journal: Catalog, labels: Mapping[str, str] | None = None) -> AsyncIterator[SessionInfo]:

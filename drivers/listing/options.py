@@ -43,7 +43,20 @@ class JournalOptions:
             show_default=False,
         ),
     ] = None
+    journal: Annotated[
+        str | None,
+        typer.Option(
+            "--journal",
+            metavar="postgresql://...|env:NAME|file:PATH",
+            help="The sessions are kept in this PostgreSQL database, as for chat and evaluate.",
+        ),
+    ] = None
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
+
+    def check(self) -> None:
+        """Raise ConfigError for options that exclude each other."""
+        if self.journal is not None and self.data_dir is not None:
+            raise ConfigError("--journal and --data-dir exclude each other: a database, or a file in a directory.")
 
 
 @dataclass(frozen=True)

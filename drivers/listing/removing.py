@@ -7,8 +7,8 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 
+from agent_core.journals.catalog import FullJournal
 from agent_core.journals.info import SessionInfo
-from agent_core.journals.sqlite import SqliteJournal
 from drivers.chatting.figures import several
 from drivers.listing.asking import confirmed
 from drivers.listing.journals import Catalog, every
@@ -32,7 +32,7 @@ async def agreed(sessions: Sequence[SessionInfo], *, yes: bool) -> bool:
     return False
 
 
-async def delete(journal: SqliteJournal, sessions: Sequence[SessionInfo], before: float | None = None) -> int:
+async def delete(journal: FullJournal, sessions: Sequence[SessionInfo], before: float | None = None) -> int:
     """Delete the sessions, say each, and return how many they were.
 
     With `before` (seconds since the epoch), one that was used since then is left alone.

@@ -16,14 +16,13 @@ from typing import IO
 from agent_core import archive
 from agent_core.errors import ConfigError
 from agent_core.journals.info import SessionInfo
-from agent_core.journals.sqlite_reader import SqliteReader
-from drivers.listing.journals import every, known
+from drivers.listing.journals import ReadableJournal, every, known
 
 STDOUT = "-"
 
 
 async def chosen(
-    journal: SqliteReader, ids: Sequence[str], labels: dict[str, str], *, everything: bool
+    journal: ReadableJournal, ids: Sequence[str], labels: dict[str, str], *, everything: bool
 ) -> AsyncIterator[SessionInfo]:
     """The sessions that are named, or all with these labels. Raises ConfigError for one that is not there."""
     if everything:
@@ -45,7 +44,7 @@ def check(ids: Sequence[str], labels: dict[str, str], out: str, *, everything: b
         raise ConfigError(f"--out {out}: it is there already. Name another file, or move that one away.")
 
 
-async def export(journal: SqliteReader, sessions: AsyncIterator[SessionInfo], out: str) -> int:
+async def export(journal: ReadableJournal, sessions: AsyncIterator[SessionInfo], out: str) -> int:
     """Write the sessions out, one after the other, and return how many they were."""
     number = 0
     with _opened(out) as file:
