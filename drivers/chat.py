@@ -112,7 +112,7 @@ async def _piped(wanted: Wanted, chat: ChatOptions) -> int:
 
 def main() -> None:
     """Run the program and leave with its exit code."""
-    sys.exit(errors.run(app, program=PROGRAM))
+    errors.leave(errors.run(app, program=PROGRAM))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ decides what an exception becomes: one screen of text that says what to do next.
 """
 
 import asyncio
+import atexit
 import contextlib
 import errno
 import inspect
@@ -161,6 +162,19 @@ def report(error: BaseException, *, program: str = "", debug: bool = False) -> i
     except OSError:
         pass  # stderr is gone too: the exit code says it
     return ending.code
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with that code, as `sys.exit` does at the end of a program, but for the interpreter's last part.
+
+    Ray's own threads go on while an interpreter takes itself apart, and now and then abort the whole process.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public name
+    os._exit(code)
 
 
 def leave_now(code: int, text: str = "") -> NoReturn:

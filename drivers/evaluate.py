@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from drivers.compaction_options import CompactionOptions
-from drivers.errors import run
+from drivers.errors import leave, run
 from drivers.evaluating.options import DataOptions, FileArgument, OutputOptions, RunOptions
 from drivers.options import ModelOptions, PlaceOptions, grouped
 
@@ -105,4 +105,4 @@ def resume_command(arguments: Sequence[str], out: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run(app, program=PROGRAM))
+    leave(run(app, program=PROGRAM))

@@ -23,8 +23,9 @@ user_home: tempfile.TemporaryDirectory[str] | None = None
 
 def pytest_configure() -> None:
     """Take the user's keys and directories out of the environment, before any process inherits it."""
-    # A runner that was started in the background may ignore it, and whoever it starts then does so too.
+    # A runner that was started in the background may ignore them, and whoever it starts then does so too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     global user_home  # noqa: PLW0603 - lives exactly as long as the run
     settings.load_profile("ci" if os.environ.get("CI") else "default")
     for name in PROVIDER_KEYS:

@@ -5,6 +5,7 @@ What may differ is what nobody can know: the outcome of a call that must not run
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -14,6 +15,7 @@ from actors import Runtime, SessionHandle
 from agent_core.compaction.settings import LLMCompaction
 from agent_core.content import ToolResultBlock
 from agent_core.cursor import Cursor, Event
+from agent_core.errors import PlacementError
 from agent_core.messages import Message
 from agent_core.scripted import Knobs
 from agent_core.scripted.server import ScriptedServer
@@ -24,6 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 VICTIMS = ("sessions/0", "sessions/0", "journal", "tools/0", "compactor/0", "router/0")
 # So many events the conversation has at least, all of them together.
 EVENTS = 60
+COMPACTED_AFTER = 2
 LONG = "There is a lot to say, and it is said at some length. " * 4
 
 
@@ -57,6 +60,8 @@ async def test_the_conversation_ends_alike_whoever_is_killed(
     for number, text in enumerate(said):
         await session.ask(text, key=f"k{number}")
         assert await session.submit(text, key=f"k{number}") == f"u{number + 1}"
+        if number == COMPACTED_AFTER:
+            await session.compact()
     await killing
     status = await session.status()
     last = status.last_seq
@@ -64,6 +69,7 @@ async def test_the_conversation_ends_alike_whoever_is_killed(
     while not shown or shown[-1].cursor.seq < last:
         await asyncio.sleep(0.01)
     reading.cancel()
+    await asyncio.wait([reading])
     history = await session.history(full=True)
     assert _texts(history) == said
     assert _calls(history) == ["note", "look", "look", "note"]
@@ -88,7 +94,11 @@ async def _read(session: SessionHandle, shown: list[Event], moment: int, reached
 
 async def _kill(runtime: Runtime, victim: str, reached: asyncio.Event) -> None:
     await reached.wait()
-    await kill(runtime, victim)
+    while True:
+        # A compactor is there once there was something to compact.
+        with suppress(PlacementError):
+            return await kill(runtime, victim)
+        await asyncio.sleep(0.02)
 
 
 def _texts(history: Sequence[Message]) -> list[str]:

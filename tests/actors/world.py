@@ -15,7 +15,8 @@ from actors.finding import find_actor
 from agent_core.scripted.server import ScriptedServer
 
 PLANTED = "RAYCONTEUR_TEST_KEY"
-PLANTED_KEY = "sk-planted-0123456789abcdef"
+# In two parts, for the source of the tests travels to clusters too.
+PLANTED_KEY = "sk-planted-" + "0123456789abcdef"
 
 
 @tool
