@@ -95,9 +95,10 @@ async def _read(session: SessionHandle, shown: list[Event], moment: int, reached
 async def _kill(runtime: Runtime, victim: str, reached: asyncio.Event) -> None:
     await reached.wait()
     while True:
-        # A compactor is there once there was something to compact.
+        # A compactor is there once there was something to compact; an actor that starts has no process yet.
         with suppress(PlacementError):
-            return await kill(runtime, victim)
+            if await runtime.process_of(victim):
+                return await kill(runtime, victim)
         await asyncio.sleep(0.02)
 
 

@@ -171,7 +171,7 @@ async def test_another_programs_database_and_a_newer_journal_are_refused(tmp_pat
 
 # What makes version 1 of version 2.
 VERSION_1 = """
-    DROP TABLE snapshots; DROP TABLE labels; DROP TABLE published; DROP TABLE uses; DROP INDEX sessions_by_update;
+    DROP TABLE snapshots; DROP TABLE labels; DROP TABLE published; DROP TABLE uses;
     ALTER TABLE sessions DROP COLUMN snapshot_seq;
     UPDATE meta SET value = '1' WHERE key = 'schema';
 """
