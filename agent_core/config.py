@@ -81,6 +81,7 @@ class SessionConfig(Frozen):
             wire=where.wire,
             context_limit=where.context_limit,
             max_tokens=max_tokens,
+            temperature=None if own else self.temperature,
             compaction=None,
             timeout=compaction.deadline,
             request_class="summary",

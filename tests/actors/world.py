@@ -15,8 +15,8 @@ from actors.finding import find_actor
 from agent_core.scripted.server import ScriptedServer
 
 PLANTED = "RAYCONTEUR_TEST_KEY"
-# In two parts, for the source of the tests travels to clusters too.
-PLANTED_KEY = "sk-planted-" + "0123456789abcdef"
+# Put together at run time, for the source of the tests travels to clusters too.
+PLANTED_KEY = "-".join(("sk", "planted", "0123456789abcdef"))
 
 
 @tool

@@ -30,7 +30,7 @@ from agent_core.tools.definition import ToolDefinition
 
 SESSION = SessionId("session")
 TURN = TurnId("turn")
-KEY = "sk-planted-" + "0123456789abcdef"
+KEY = "-".join(("sk", "planted", "0123456789abcdef"))
 ADD = ToolDefinition(
     name="add", description="Adds.", input_schema={"type": "object", "properties": {"a": {"type": "integer"}}}
 )
