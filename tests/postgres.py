@@ -23,7 +23,7 @@ import pytest
 
 USER = "tester"
 # Put together at run time, for the source of the tests travels to clusters too.
-PASSWORD = "-".join(("planted", "s3cret", "of", "the", "tests"))
+PASSWORD = "-".join(("planted", "s3cret", "of", "the", "tests"))  # noqa: FLY002 - as said
 _LONGEST_START = 30.0
 
 

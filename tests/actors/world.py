@@ -16,7 +16,7 @@ from agent_core.scripted.server import ScriptedServer
 
 PLANTED = "RAYCONTEUR_TEST_KEY"
 # Put together at run time, for the source of the tests travels to clusters too.
-PLANTED_KEY = "-".join(("sk", "planted", "0123456789abcdef"))
+PLANTED_KEY = "-".join(("sk", "planted", "0123456789abcdef"))  # noqa: FLY002 - as said
 
 
 @tool

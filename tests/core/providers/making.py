@@ -30,7 +30,8 @@ from agent_core.tools.definition import ToolDefinition
 
 SESSION = SessionId("session")
 TURN = TurnId("turn")
-KEY = "-".join(("sk", "planted", "0123456789abcdef"))
+# Put together at run time, for the source of the tests travels to clusters too.
+KEY = "-".join(("sk", "planted", "0123456789abcdef"))  # noqa: FLY002 - as said
 ADD = ToolDefinition(
     name="add", description="Adds.", input_schema={"type": "object", "properties": {"a": {"type": "integer"}}}
 )
