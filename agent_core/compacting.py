@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from agent_core.compaction.planning import keep_budget, most_after, plan_range
 from agent_core.compaction.settings import LLMCompaction
 from agent_core.compaction_jobs import CompactionJobs
-from agent_core.content import ThinkingBlock
-from agent_core.messages import TurnId
+from agent_core.content import ThinkingBlock, ToolUseBlock
+from agent_core.messages import AssistantMessage, TurnId
 from agent_core.payloads import SessionState, StatusChanged
 from agent_core.ports import CompactionReport
 from agent_core.recorder import Recorder
@@ -27,7 +27,7 @@ from agent_core.window import Window
 
 _FAILURES = 2
 _GROWTH = 0.1
-_THINKING = "the failed turn holds thinking that goes with it: retry it, or send a message, first"
+_THINKING = "the last turn holds thinking that goes with its tool calls: retry it, or send a message, first"
 _NO_STRATEGY = CompactResult(compacted=False, error="No compactor configured", reason="no compactor configured")
 
 
@@ -132,15 +132,22 @@ class Compacting:
 
     @property
     def _may_splice(self) -> bool:
-        """Whether the view may change under the open turn, or under one that failed and may be tried again.
+        """Whether the view may change now: thinking that goes with tool calls belongs to what it followed.
 
-        Thinking in it belongs to what it followed.
+        That is so under the open turn, under one that failed and may be tried again, and as long as the newest answer
+        is one with calls: a provider takes the loop for open, though the turn was interrupted.
         """
-        turn, last = self._conversation.open, self._conversation.last_turn
-        turn_id = turn.turn_id if turn else last[0] if last and last[1] == "failed" else None
-        return turn_id is None or not any(
+        conversation = self._conversation
+        turn, last = conversation.open, conversation.last_turn
+        turns = {turn.turn_id if turn else last[0] if last and last[1] == "failed" else None}
+        shown = conversation.view.shown
+        newest = next((message for message in reversed(shown) if isinstance(message, AssistantMessage)), None)
+        if newest is not None and any(isinstance(block, ToolUseBlock) for block in newest.content):
+            turns.add(newest.turn_id)
+        return not any(
             isinstance(block, ThinkingBlock)
-            for message in self._conversation.of_turn(turn_id)
+            for message in shown
+            if message.turn_id in turns
             for block in message.content
         )
 

@@ -45,7 +45,7 @@ async def test_compact_is_followed_and_its_result_said_once() -> None:
         text = await talk.says("/status", "summariser    100 in, 10 out")
         assert "compaction    1 so far" in text
         assert "earlier turns summarised" not in text
-        text = await talk.says("/history", "What stands for the conversation before")
+        text = await talk.says("/history", "≡ summary of what was said before")
         assert "It was all words." in text
 
 

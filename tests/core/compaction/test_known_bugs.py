@@ -202,6 +202,20 @@ def test_a_failed_turn_with_thinking_can_still_be_retried_after_a_compaction_was
     assert len(summaries(book)) == 1
 
 
+def test_thinking_of_an_interrupted_tool_loop_stays_until_the_next_answer() -> None:
+    book = filled(4)
+    book.given(user("Think."))
+    book.given(book.says(calls=[("lookup", "{}")], thinking="hm"))
+    book.finishes()
+    book.given(inputs.Interrupt())
+    book.given(inputs.Compact()).follows("answer", "compaction_ended 1.1 not done")
+    assert summaries(book) == []
+    book.given(user("Never mind."))
+    book.given(book.says("Fine."))
+    book.given(inputs.Compact())
+    assert len(summaries(book)) == 1
+
+
 def test_the_question_of_an_answer_that_only_paused_is_not_summarised_away() -> None:
     book = filled(3, keep_recent_turns=0, keep_tokens=0)
     book.given(user("Do exactly this."))
