@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from agent_core.admission import check_tools
+from agent_core.compaction.settings import ThresholdCompaction
 from agent_core.config import SessionConfig
 from agent_core.entries import Opened, Settings
 from agent_core.errors import ConfigError, SessionError
@@ -42,7 +43,11 @@ async def opening(
     """The first entry of a session with these settings. Raises ConfigError or ToolError for what is wrong in them."""
     definitions = await publish(tools, blobs)
     check_tools(definitions)
-    return Opened(config=SessionConfig.of(**fields), tools=definitions, labels=dict(labels))
+    config = SessionConfig.of(**fields)
+    if config.provider == "local" and "compaction" not in fields:
+        # One server answers one request after the other: a turn would wait behind the summary of its own session.
+        config = config.model_copy(update={"compaction": ThresholdCompaction()})
+    return Opened(config=config, tools=definitions, labels=dict(labels))
 
 
 def settings_between(

@@ -1,6 +1,10 @@
 """Sessions in this process with the real provider stack, tools and journal, against the scripted server."""
 
-from collections.abc import AsyncIterator
+from collections.abc from agent_core.compaction.settings import LLMCompaction
+from agent_core.journals.blobs import JournalBlobs
+from agent_core.journals.memory import MemoryJournal
+from agent_core.opening import opening
+import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -92,3 +96,16 @@ async def test_what_is_given_wrongly_is_refused_with_what_to_do(settings: dict[s
 async def test_a_runtime_that_is_not_open_says_how_to_open_it() -> None:
     with pytest.raises(SessionError, match="async with LocalRuntime"):
         await LocalRuntime().session("mine", model="openai/gpt-4o")
+
+
+async def test_a_local_model_writes_summaries_only_where_that_was_chosen() -> None:
+    blobs = JournalBlobs(MemoryJournal())
+
+    async def kind(**fields: Any) -> str | None:
+        opened = await opening([], {}, blobs, fields)
+        return opened.config.compaction.kind if opened.config.compaction else None
+
+    assert await kind(model="local/smollm2") == "threshold"
+    assert await kind(model="local/smollm2", compaction=LLMCompaction()) == "llm"
+    assert await kind(model="local/smollm2", compaction=None) is None
+    assert await kind(model="openai/gpt-5") == "llm"
