@@ -1,17 +1,17 @@
 """Sessions in this process with the real provider stack, tools and journal, against the scripted server."""
 
-from collections.abc from agent_core.compaction.settings import LLMCompaction
-from agent_core.journals.blobs import JournalBlobs
-from agent_core.journals.memory import MemoryJournal
-from agent_core.opening import opening
-import AsyncIterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent_core.compaction.settings import LLMCompaction
 from agent_core.errors import ConfigError, SessionClosed, SessionError
+from agent_core.journals.blobs import JournalBlobs
+from agent_core.journals.memory import MemoryJournal
 from agent_core.local_runtime import LocalRuntime
+from agent_core.opening import opening
 from agent_core.scripted.server import ScriptedServer
 from agent_core.tools import tool
 from tests.postgres import PostgresCluster
