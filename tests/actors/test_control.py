@@ -238,9 +238,15 @@ async def test_a_reader_that_goes_away_leaves_nothing_behind_and_does_not_stop_t
     await leave(session, events)
     assert await session.ask("go on") == "You said: go on"
     await nobody_reads(runtime)
+    if events:
+        turns = [str(message.turn_id) for message in await session.history()]
+        assert turns.count("u1") == 4
+        return
+    # One that was never asked for an event may have sent nothing, or something that came behind the other message.
+    while (await session.status()).state != "idle":
+        await asyncio.sleep(0.02)
     turns = [str(message.turn_id) for message in await session.history()]
-    # One that was never asked for an event may have sent nothing.
-    assert turns.count("u1") == 4 or (turns == ["u1", "u1"] and not events)
+    assert turns in (["u1"] * 2, ["u1"] * 4 + ["u2"] * 2, ["u1"] * 2 + ["u2"] * 4)
 
 
 async def test_a_reader_that_leaves_before_its_message_is_accepted_leaves_nothing_behind(

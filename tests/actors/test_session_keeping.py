@@ -1,5 +1,6 @@
 """Sessions as a whole on a cluster: listed, forked, written out and deleted, active or not."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,12 @@ async def test_a_deleted_session_is_gone_from_the_journal_and_from_its_actor(
     assert await again.history(full=True) == ()
 
 
+async def _gone(runtime: Runtime, actor: str) -> None:
+    """Ask for an actor that was told to end until it has: Ray takes some moments."""
+    while await runtime.process_of(actor):
+        await asyncio.sleep(0.05)
+
+
 async def test_a_deleted_session_with_an_actor_of_its_own_takes_it_along(
     tmp_path: Path, server: ScriptedServer
 ) -> None:
@@ -64,6 +71,6 @@ async def test_a_deleted_session_with_an_actor_of_its_own_takes_it_along(
         actor = (await session.status()).actor
         assert await runtime.delete("alone")
         with pytest.raises(RayconteurError):
-            await runtime.process_of(actor)
+            await _gone(runtime, actor)
         with pytest.raises(SessionError, match="no session 'alone'"):
             await session.ask("still there?")

@@ -100,7 +100,7 @@ async def test_a_conversation_is_shown_behind_its_summary_and_in_full_on_request
     assert "… 5 more lines" in done.out
     assert "Afterwards." in done.out
     full = await world.run("show", "trip", "--full")
-    assert "earlier turns" not in full.out
+    assert "3 earlier turns, of which" not in full.out
     assert "Paris, line 8" in full.out
     assert full.out.index("› Question 0.") < full.out.index("● look") < full.out.index("≡ summary of what was said up")
     marks = [line.split(",")[0] for line in full.out.splitlines() if line.startswith("· u")]
