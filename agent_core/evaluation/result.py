@@ -1,23 +1,30 @@
 """Results: what came of one sample in one epoch, as one line of JSON.
 
-The rule here: a figure that is not known is left out, never zero. `completed` says that an answer is there, which a
-scorer then judges; every other outcome says why there is none.
+The rule here: a figure that is not known is left out, never zero. An answer is `scored`, or `unscored` if a scorer
+failed, or `completed` where there is nothing to score it by; every other outcome says why there is none.
 """
 
 import json
+from collections.abc import Sized
 from typing import Literal
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from agent_core.errors import ErrorInfo
-from agent_core.evaluation.sample import digest_of
+from agent_core.evaluation.limits import Limit
+from agent_core.evaluation.sample import Sample
+from agent_core.evaluation.score import Score
 from agent_core.frozen import Frozen
 from agent_core.messages import Message, Usage
 
-SampleOutcome = Literal["completed", "model_failed", "infrastructure_failed", "limit_hit", "cancelled", "missing"]
+SampleOutcome = Literal[
+    "scored", "completed", "unscored", "model_failed", "infrastructure_failed", "limit_hit", "cancelled", "missing"
+]
 OUTCOMES: tuple[SampleOutcome, ...] = (
+    "scored",
     "completed",
+    "unscored",
     "model_failed",
     "infrastructure_failed",
     "limit_hit",
@@ -25,9 +32,13 @@ OUTCOMES: tuple[SampleOutcome, ...] = (
     "missing",
 )
 # What another run of the same sample would only repeat. The rest is run again when a run is resumed.
-FINAL: frozenset[SampleOutcome] = frozenset({"completed", "model_failed", "limit_hit"})
+FINAL: frozenset[SampleOutcome] = frozenset({"scored", "completed", "unscored", "model_failed", "limit_hit"})
+ANSWERED: frozenset[SampleOutcome] = frozenset({"scored", "completed", "unscored"})
+"""The outcomes of a sample that was answered: by every scorer, where there is none, where at least one failed."""
 
-Limit = Literal["time", "max_tokens", "max_steps", "context"]
+
+def _is_empty(value: Sized) -> bool:
+    return not value
 
 
 class Timings(Frozen):
@@ -53,7 +64,8 @@ class ResultHead(Frozen):
 
     `attempts` counts every attempt on record, earlier runs of the same job included. `configuration` is the digest of
     what was asked with. `usage` and `cost` are those of the session of the last attempt. Summaries of its conversation
-    took the tokens of `summariser`, which are not in `usage` and are paid for in `cost`.
+    took the tokens of `summariser`, which are not in `usage` and are paid for in `cost`. `scores` are by the name of
+    their scorer; what grading took is in them and nowhere else.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -66,8 +78,12 @@ class ResultHead(Frozen):
     error: ErrorInfo | None = None
     limit: Limit | None = None
     input: str
+    turns: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
+    history: tuple[Message, ...] = Field(default=(), exclude_if=_is_empty)
+    choices: tuple[str, ...] = Field(default=(), exclude_if=_is_empty)
     target: JsonValue = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    scores: dict[str, Score] = Field(default_factory=dict, exclude_if=_is_empty)
     usage: Usage | None = None
     summariser: Usage | None = None
     cost: float | None = None
@@ -78,7 +94,20 @@ class ResultHead(Frozen):
     @property
     def sample_digest(self) -> str:
         """The digest of the sample that this answers, as `Sample.digest`."""
-        return digest_of(self.input, self.target)
+        return self.sample.digest
+
+    @property
+    def sample(self) -> Sample:
+        """The sample that this answers, but for its place in the dataset."""
+        return Sample.model_construct(
+            id=self.id,
+            input=self.input,
+            turns=self.turns,
+            history=self.history,
+            choices=self.choices,
+            target=self.target,
+            metadata=self.metadata,
+        )
 
 
 class Result(ResultHead):

@@ -5,18 +5,27 @@ The rule here: a sample is known by its id, which stays the same from one readin
 
 import hashlib
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import Field, JsonValue
 
 from agent_core.frozen import Frozen
+from agent_core.messages import Message
 
 
 class Sample(Frozen):
-    """One question. `target` is what a scorer compares the answer with; `line` is where the dataset has it, from 1."""
+    """One question, or a conversation: after the answer to `input` each of `turns` is said in its turn.
+
+    `history` is what was said before, and stands in the session before `input`. `choices` are those of a question with
+    several answers to choose from. `target` is what a scorer compares the answer with (a list: any of them is right).
+    `line` is where the dataset has it, from 1.
+    """
 
     id: str
     input: str
+    turns: tuple[str, ...] = ()
+    history: tuple[Message, ...] = ()
+    choices: tuple[str, ...] = ()
     target: JsonValue = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     line: int = 0
@@ -24,7 +33,8 @@ class Sample(Frozen):
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change when what is asked, or what it is scored against, changes."""
-        return digest_of(self.input, self.target)
+        more = (self.turns, [message.model_dump(mode="json") for message in self.history], self.choices)
+        return digest_of(self.input, self.target, *(more if any(more) else ()))
 
 
 class Assignment(NamedTuple):
@@ -35,7 +45,7 @@ class Assignment(NamedTuple):
     attempt: int = 1
 
 
-def digest_of(question: str, target: JsonValue) -> str:
-    """The digest of a sample with this input and target."""
-    text = json.dumps([question, target], sort_keys=True, ensure_ascii=True)
+def digest_of(question: str, target: JsonValue, *more: Any) -> str:
+    """The digest of a sample with this input and target, and more if it has more."""
+    text = json.dumps([question, target, *more], sort_keys=True, ensure_ascii=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -7,7 +7,8 @@ might mend, `limit_hit` what the user's own limits ended. No error is without a 
 from typing import NamedTuple
 
 from agent_core.errors import CLUSTER_LOST, ConfigError, ErrorInfo, ProviderError, RayconteurError, SessionError
-from agent_core.evaluation.result import Limit, SampleOutcome
+from agent_core.evaluation.limits import Limit
+from agent_core.evaluation.result import SampleOutcome
 
 # Outcomes of a turn (see `entries.Outcome`), which the kind of a SessionError names, that are limits.
 _LIMITS: dict[str, Limit] = {
