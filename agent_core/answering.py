@@ -203,8 +203,14 @@ class Answering:
         self._calls.settle(report)
 
     def on_external(self, payload: ToolResults) -> TurnId:
-        """Settle external calls. Results that are there already change nothing."""
-        return self._calls.settle_external(payload)
+        """Settle external calls, and end their turn if that is said. Results that are there already change nothing."""
+        waited_for = self._calls.waits_for(payload)
+        turn_id = self._calls.settle_external(payload)
+        if payload.ends_turn and waited_for:
+            self._calls.cancel()
+            self._calls.abandon()
+            self.end("completed")
+        return turn_id
 
     # --- ends -------------------------------------------------------------------------------------------------------
 

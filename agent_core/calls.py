@@ -57,6 +57,11 @@ class Calls:
         if report.key in open_keys:
             self._record(report.result, report.outcome, report.seconds)
 
+    def waits_for(self, payload: ToolResults) -> bool:
+        """Whether one of these results is of an external call that is open."""
+        waiting = {call.id for call in self._unsettled() if call.external}
+        return any(result.tool_use_id in waiting for result in payload.results)
+
     def settle_external(self, payload: ToolResults) -> TurnId:
         """Take in results from outside; those that are there already are passed over. Says whose turn they are of."""
         for result in payload.results:

@@ -30,12 +30,17 @@ class UserInput(Frozen):
 
 
 class ToolResults(Frozen):
-    """Results of external tool calls, with compact summaries by tool use id."""
+    """Results of external tool calls, with compact summaries by tool use id.
+
+    With `ends_turn` the turn is over when they are in: the model is not asked again, and what else it called is
+    given up.
+    """
 
     kind: Literal["tool_results"] = "tool_results"
     results: tuple[ToolResultBlock, ...]
     compact_summaries: dict[str, str] = Field(default_factory=dict)
     turn_id: TurnId | None = None
+    ends_turn: bool = False
 
 
 ToLLMPayload = Annotated[UserInput | ToolResults, Field(discriminator="kind")]
