@@ -23,7 +23,8 @@ class Score(Frozen):
     those of a grading model.
     """
 
-    value: float | None
+    # With a default, since a line of a results file leaves out what is None.
+    value: float | None = None
     answer: str | None = None
     explanation: str | None = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
