@@ -18,7 +18,7 @@ from agent_core.entries import Opened, Settings
 from agent_core.hosting import SessionHost
 from agent_core.local_session import LocalSession
 from agent_core.messages import Message, SessionId, TurnId
-from agent_core.opening import deleted_error, settings_between
+from agent_core.opening import check_history, deleted_error, settings_between
 from agent_core.payloads import InterruptMode, ToLLMPayload, When
 from agent_core.providers.preloading import preload
 from agent_core.session import Shell
@@ -46,6 +46,7 @@ async def _open(context: Context, session_id: SessionId, opened: bytes | None, g
     conversation = shell.conversation
     context.keep(preload(conversation.config))
     if wanted is not None:
+        check_history(wanted, conversation)
         tools = tuple(conversation.tools.values())
         changes = settings_between(wanted, given, conversation.config, tools)
         if changes is not None:

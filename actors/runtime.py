@@ -30,7 +30,7 @@ from agent_core.errors import ConfigError, SessionError
 from agent_core.journals import JOURNAL_FILE
 from agent_core.journals.blobs import JournalBlobs
 from agent_core.journals.info import SessionInfo
-from agent_core.messages import SessionId, TurnId
+from agent_core.messages import Message, SessionId, TurnId
 from agent_core.opening import AnyTool, check_session_id, new_session_id, opening
 
 _ACTOR_BYTES = 120_000_000
@@ -153,12 +153,15 @@ class Runtime:
         *,
         tools: Sequence[AnyTool] = (),
         labels: Mapping[str, str] | None = None,
+        history: Sequence[Message] = (),
         sessions_per_actor: int | None = None,
         **fields: Any,
     ) -> SessionHandle:
         """Open a session: a new one with the `fields` of SessionConfig, or the one that `id` names.
 
-        An existing session keeps its settings but for those that are given. Raises ConfigError for wrong settings,
+        A new session begins with the `history`, which was said before, to whatever model; its messages are numbered
+        anew. An existing session keeps its settings but for those that are given, and refuses another history than it
+        began with. Raises ConfigError for wrong settings,
         ToolError for a wrong tool, SessionError if it does not exist and no model is given, PlacementError,
         JournalError.
         """
@@ -167,8 +170,8 @@ class Runtime:
         opened: Opened | None = None
         if "model" in fields:
             async with state.head.awaited():
-                opened = await opening(tools, labels or {}, JournalBlobs(state.journal), fields)
-        elif fields or tools:
+                opened = await opening(tools, labels or {}, JournalBlobs(state.journal), fields, history)
+        elif fields or tools or history:
             raise ConfigError("model: give it along with the other settings, as provider/name.")
         shared = state.settings.shared if sessions_per_actor is None else sessions_per_actor > 1
         handle = SessionHandle(session_id, state.shared if shared else state.dedicated)

@@ -38,6 +38,7 @@ from agent_core.entries import (
 from agent_core.messages import AssistantMessage, Message, SessionId, TurnId, Usage, UserMessage
 from agent_core.payloads import ToolResults, UserInput
 from agent_core.ports import Record
+from agent_core.seeding import calls_of, digest_of_history, placed
 from agent_core.status import TokenUsage
 from agent_core.tokens import estimate_message
 from agent_core.tools.definition import ToolDefinition
@@ -74,6 +75,8 @@ class Conversation:
     messages: list[Message] = field(default_factory=list[Message])
     left_out: int = 0
     """How many older messages are in the journal alone: the conversation was read from a snapshot."""
+    history_digest: str = ""
+    """The digest of the messages that the session was opened with, empty without any."""
     view: View = field(init=False)
     queue: deque[tuple[int, Accepted]] = field(default_factory=deque[tuple[int, Accepted]])
     steers: list[tuple[int, Accepted]] = field(default_factory=list[tuple[int, Accepted]])
@@ -146,8 +149,7 @@ class Conversation:
             case Configured():
                 self._configure(entry.changes)
             case Opened():
-                self.config, self.created_at, self.labels = entry.config, record.at, entry.labels
-                self.tools = {tool.name: tool for tool in entry.tools}
+                self._open(entry, record)
             case Closed():
                 self.closed = True
             case Reopened():
@@ -156,6 +158,16 @@ class Conversation:
                 pass
             case _:
                 assert_never(entry)
+
+    def _open(self, entry: Opened, record: Record) -> None:
+        self.config, self.created_at, self.labels = entry.config, record.at, entry.labels
+        self.tools = {tool.name: tool for tool in entry.tools}
+        self.history_digest = digest_of_history(entry.history)
+        for message in placed(entry.history, self.session_id, self.message_id(record.seq)):
+            # The turns of a history are over, and its calls have their results: neither id is to be had again.
+            self.turns[message.turn_id] = TurnEnded(turn_id=message.turn_id, outcome="completed")
+            self.turn_of_call.update((call, message.turn_id) for call in calls_of(message))
+            self._append(message)
 
     def _turn(self) -> OpenTurn:
         assert self.open is not None, "an entry of a turn came while no turn was open"

@@ -4,6 +4,7 @@ The rule here: an entry says only what is new (a delta of the history, never the
 what happened. Replaying a session's entries gives its whole state.
 """
 
+from collections.abc import Sized
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, TypeAdapter, field_serializer
@@ -35,13 +36,21 @@ ToolOutcome = Literal[
 ]
 
 
+def _is_empty(value: Sized) -> bool:
+    return not value
+
+
 class Opened(Frozen):
-    """The session was made. Always the first entry."""
+    """The session was made. Always the first entry.
+
+    `history` is what was said before, elsewhere, as `seeding.regular` makes it: the session begins with it.
+    """
 
     kind: Literal["opened"] = "opened"
     config: SessionConfig
     tools: tuple[ToolDefinition, ...] = ()
     labels: dict[str, str] = Field(default_factory=dict)
+    history: tuple[Message, ...] = Field(default=(), exclude_if=_is_empty)
 
     @field_serializer("config")
     def _whole(self, config: SessionConfig) -> dict[str, Any]:

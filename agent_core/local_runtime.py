@@ -27,10 +27,11 @@ from agent_core.journals.memory import MemoryJournal
 from agent_core.journals.postgres import PostgresJournal
 from agent_core.local_model import LocalModelServer
 from agent_core.local_session import LocalSession
-from agent_core.messages import SessionId, TurnId
+from agent_core.messages import Message, SessionId, TurnId
 from agent_core.models import context_limit
 from agent_core.opening import (
     AnyTool,
+    check_history,
     check_session_id,
     deleted_error,
     new_session_id,
@@ -106,26 +107,30 @@ class LocalRuntime:
         *,
         tools: Sequence[AnyTool] = (),
         labels: Mapping[str, str] | None = None,
+        history: Sequence[Message] = (),
         **fields: Any,
     ) -> LocalSession:
         """Open a session: a new one with the `fields` of SessionConfig, or the one that `id` names.
 
-        An existing session keeps its settings but for those that are given. Raises ConfigError for wrong settings,
+        A new session begins with the `history`, which was said before, to whatever model; its messages are numbered
+        anew. An existing session keeps its settings but for those that are given, and refuses another history than it
+        began with. Raises ConfigError for wrong settings,
         ToolError for a wrong tool, SessionError if it does not exist and no model is given, JournalError.
         """
         host = self._open_host()
         session_id = new_session_id() if id is None else check_session_id(id)
         opened: Opened | None = None
         if "model" in fields:
-            opened = await opening(tools, labels or {}, JournalBlobs(self._journal), fields)
-        elif fields or tools:
+            opened = await opening(tools, labels or {}, JournalBlobs(self._journal), fields, history)
+        elif fields or tools or history:
             raise ConfigError("model: give it along with the other settings, as provider/name.")
         shell = await host.open(session_id, opened, reopen=True)
         conversation = shell.conversation
-        if opened is not None and (
-            changes := settings_between(opened, fields, conversation.config, tuple(conversation.tools.values()))
-        ):
-            await shell.perform(inputs.Configure(changes))
+        if opened is not None:
+            check_history(opened, conversation)
+            changes = settings_between(opened, fields, conversation.config, tuple(conversation.tools.values()))
+            if changes is not None:
+                await shell.perform(inputs.Configure(changes))
         return LocalSession(shell, host)
 
     async def exists(self, id: str) -> bool:

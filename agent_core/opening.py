@@ -10,9 +10,11 @@ from typing import Any
 from agent_core.admission import check_tools
 from agent_core.compaction.settings import ThresholdCompaction
 from agent_core.config import SessionConfig
+from agent_core.conversation import Conversation
 from agent_core.entries import Opened, Settings
 from agent_core.errors import ConfigError, SessionError
-from agent_core.messages import SessionId
+from agent_core.messages import Message, SessionId
+from agent_core.seeding import digest_of_history, regular
 from agent_core.tools import BlobStore, Tool, ToolDefinition, publish
 
 AnyTool = Tool[..., Any] | ToolDefinition | Callable[..., Any]
@@ -38,16 +40,35 @@ def deleted_error(session_id: SessionId) -> SessionError:
 
 
 async def opening(
-    tools: Sequence[AnyTool], labels: Mapping[str, str], blobs: BlobStore, fields: Mapping[str, Any]
+    tools: Sequence[AnyTool],
+    labels: Mapping[str, str],
+    blobs: BlobStore,
+    fields: Mapping[str, Any],
+    history: Sequence[Message] = (),
 ) -> Opened:
-    """The first entry of a session with these settings. Raises ConfigError or ToolError for what is wrong in them."""
+    """The first entry of a session with these settings, in which `history` was said before.
+
+    Raises ConfigError or ToolError for what is wrong in them.
+    """
+    before = regular(history)
     definitions = await publish(tools, blobs)
     check_tools(definitions)
     config = SessionConfig.of(**fields)
     if config.provider == "local" and "compaction" not in fields:
         # One server answers one request after the other: a turn would wait behind the summary of its own session.
         config = config.model_copy(update={"compaction": ThresholdCompaction()})
-    return Opened(config=config, tools=definitions, labels=dict(labels))
+    return Opened(config=config, tools=definitions, labels=dict(labels), history=before)
+
+
+def check_history(opened: Opened, conversation: Conversation) -> None:
+    """Raises ConfigError if a history was given, and the session began with another one or with none."""
+    if opened.history and digest_of_history(opened.history) != conversation.history_digest:
+        began = "another history" if conversation.history_digest else "no history"
+        raise ConfigError(
+            f"history: session '{conversation.session_id}' was opened before, with {began}. Leave history out to go on"
+            " with it, or open a session with a new id.",
+            "history",
+        )
 
 
 def settings_between(

@@ -5,6 +5,7 @@ is of another version, is passed over and the entries are replayed. It holds wha
 summary or a clear has taken away are left out, and read from the journal by those who ask for the whole history.
 """
 
+import operator
 from collections import deque
 from typing import Any, Literal
 
@@ -49,6 +50,8 @@ class _State(Frozen):
     learned_limits: dict[str, int]
     closed: bool
     left_out: int = Field(ge=0)
+    # Left out where it is empty, so that a program that does not know it reads the snapshot too.
+    history_digest: str = Field(default="", exclude_if=operator.not_)
 
 
 _PLAIN = tuple(name for name in _State.model_fields if name not in ("version", "messages", "view", "queue", "left_out"))

@@ -14,6 +14,7 @@ from agent_core.entries import (
     Cleared,
     Compacted,
     Complete,
+    Opened,
     Pinned,
     Steered,
     ToolBatch,
@@ -93,6 +94,8 @@ class Ledger:
         """Read one record more."""
         entry = record.entry
         match entry:
+            case Opened():
+                self._begin(record.seq, entry)
             case Accepted():
                 self._waiting[record.seq] = entry
             case TurnStarted():
@@ -122,6 +125,12 @@ class Ledger:
                 self.hidden, self.shortened, self.pinned = set(), {}, set()
             case _:
                 pass
+
+    def _begin(self, seq: int, entry: Opened) -> None:
+        for number, message in enumerate(entry.history, start=1):
+            by_user = isinstance(message, UserMessage)
+            said = Said(f"{self.session_id}/{seq}.{number}", message.turn_id, by_user, message.content)
+            self.said.append(said)
 
     def _of_turn(self, turn_id: TurnId) -> list[int]:
         return [seq for seq, accepted in self._waiting.items() if accepted.turn_id == turn_id]

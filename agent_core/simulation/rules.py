@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from agent_core.content import ContentBlock, TextBlock
 from agent_core.conversation import Conversation
 from agent_core.cursor import Event
-from agent_core.entries import Accepted, Complete, Entry, ToolBatch, ToolSettled, TurnEnded, TurnRetried
+from agent_core.entries import Accepted, Complete, Entry, Opened, ToolBatch, ToolSettled, TurnEnded, TurnRetried
 from agent_core.messages import SessionId, TurnId
 from agent_core.payloads import Restarted
 from agent_core.ports import CompactionJob, Record
+from agent_core.seeding import calls_of
 from agent_core.simulation.ledger import Ledger, LedgerBroken
 
 
@@ -34,6 +35,8 @@ _REPLAYED = (
     "compactions",
     "failed_compactions",
     "learned_limits",
+    "history_digest",
+    "turn_of_call",
 )
 
 
@@ -137,6 +140,9 @@ def check_journal(session_id: SessionId, records: Sequence[Record]) -> None:
             ended.discard(entry.turn_id)
         elif isinstance(entry, Complete | ToolBatch | ToolSettled) and entry.turn_id in ended:
             raise RuleBroken(f"rule 3: {session_id} {entry.kind} of turn {entry.turn_id} after its end")
+        elif isinstance(entry, Opened):
+            calls |= {call for message in entry.history for call in calls_of(message)}
+            settled |= calls
         if isinstance(entry, ToolBatch):
             fresh = {call.id for call in entry.calls}
             if fresh & calls:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from agent_core.simulation.clients import User, read_on, trouble
+from agent_core.simulation.earlier import earlier
 from agent_core.simulation.loop import run
 from agent_core.simulation.world import World
 
@@ -32,7 +33,7 @@ def play(seed: int) -> Outcome:
 
 async def _play(seed: int) -> Outcome:
     random = Random(seed)
-    world = World(random, sessions=random.choice((1, 1, 2)))
+    world = World(random, sessions=random.choice((1, 1, 2)), history=earlier(seed))
     users = [
         User(world, session_id, f"{session_id}-user{number}")
         for session_id in world.sessions

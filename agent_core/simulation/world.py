@@ -16,7 +16,8 @@ from agent_core.errors import RayconteurError
 from agent_core.hosting import SessionHost
 from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
-from agent_core.messages import SessionId
+from agent_core.messages import Message, SessionId
+from agent_core.opening import check_history
 from agent_core.ports import Record
 from agent_core.session import Ports
 from agent_core.simulation import rules
@@ -63,8 +64,8 @@ class ProcessDied(Exception):
 class World:
     """Everything of one schedule."""
 
-    def __init__(self, random: Random, sessions: int) -> None:
-        self.random = random
+    def __init__(self, random: Random, sessions: int, history: tuple[Message, ...] = ()) -> None:
+        self.random, self._history = random, history
         self.weather, self.evidence = Weather(), Evidence()
         self.store = MemoryJournal(lambda: 0.0)
         self.model = SimulatedModel(random, self.weather, self.evidence)
@@ -113,8 +114,9 @@ class World:
     async def session(self, session_id: SessionId) -> tuple[Process, LocalSession]:
         """The session where it is placed now. Raises what keeps it from being opened."""
         process, host = self._place[session_id]
-        opened = Opened(config=self.config, tools=TOOLS)
+        opened = Opened(config=self.config, tools=TOOLS, history=self._history)
         shell = await self.within(process, lambda: host.open(session_id, opened, reopen=True))
+        check_history(opened, shell.conversation)
         return process, LocalSession(shell, host)
 
     async def within(self, process: Process, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:

@@ -21,6 +21,7 @@ FOLDED = [
     "config",
     "tools",
     "labels",
+    "history_digest",
     "messages",
     "queue",
     "steers",
