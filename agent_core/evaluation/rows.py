@@ -150,7 +150,7 @@ class RowReader:
         value = self._unpacked(self._popped(number, row, name, "--history-field"))
         if value in (None, "", []):
             return ()
-        from agent_core.evaluation.earlier import messages_of
+        from agent_core.evaluation.history import messages_of
 
         try:
             return messages_of(value)

@@ -70,19 +70,9 @@ def test_a_conversation_before_the_input_is_read_with_who_said_what() -> None:
     assert again.history == history
 
 
-@pytest.mark.parametrize(
-    ("history", "said"),
-    [
-        ("text", "a list of messages is wanted"),
-        ([{"role": "user"}], "message 1 has the fields role, not role and content"),
-        ([{"role": "system", "content": "x"}], "neither user nor assistant"),
-        ([{"role": "user", "content": ""}], "no text"),
-        ([{"role": "user", "content": "x"}], "end with the assistant"),
-        ([{"kind": "user", "id": "m"}], "0.user.session_id: Field required"),
-    ],
-)
-def test_a_history_that_is_no_conversation_is_refused(history: object, said: str) -> None:
-    assert said in refusal({"input": "Who am I?", "history": history})
+def test_a_history_that_is_no_conversation_is_refused_with_its_line() -> None:
+    said = refusal({"input": "Who am I?", "history": "I am Ada."})
+    assert "a 'history' that is no conversation: a list of messages is wanted" in said
 
 
 def parquet(rows: list[dict[str, Any]]) -> io.BytesIO:
