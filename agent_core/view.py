@@ -158,6 +158,13 @@ class View:
         found = next((message for message in messages[first:] if message.id == message_id), None)
         return found if found is not None and found.turn_id not in self._marks.hidden else None
 
+    def belonging(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages that belong to the conversation, as they happened, those that a summary covers too."""
+        first = self._layers[0].start
+        return [
+            message for message in messages[first:] if message.content and message.turn_id not in self._marks.hidden
+        ]
+
     def stands(self, message_id: str, messages: Sequence[Message]) -> bool:
         """Whether the message is behind what summaries and clears have taken away."""
         return self._index(message_id, messages) >= self.start

@@ -116,16 +116,22 @@ async def fork_command(id: IdArgument, fork: ForkOptions, place: JournalOptions)
 async def export_command(what: ExportOptions, place: JournalOptions, ids: SomeIdsArgument = None) -> None:
     """Write sessions out as lines of JSON.
 
-    The first line of each says whose it is, then comes one for each record.
+    The first line of each says whose it is, then comes one for each record. With --as-dataset, recorded turns become
+    the samples of a dataset: evaluate asks the same again, of another model or with other settings.
     """
     from drivers.chatting.figures import several
-    from drivers.listing import writing_out
+    from drivers.listing import as_dataset, writing_out
     from drivers.listing.journals import reading
 
     named, labels = ids or [], labels_of(what.label)
     writing_out.check(named, labels, what.out, everything=what.everything)
+    turns = as_dataset.check(what, named)
     async with reading(place) as journal:
         sessions = writing_out.chosen(journal, named, labels, everything=what.everything)
+        if turns is not None:
+            written = await as_dataset.export(journal, sessions, what.out, turns)
+            print(as_dataset.told(written, what.out), file=sys.stderr)
+            return
         number = await writing_out.export(journal, sessions, what.out)
     if what.out != writing_out.STDOUT:
         print(f"{several(number, 'session')} in {what.out}", file=sys.stderr)

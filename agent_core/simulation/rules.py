@@ -12,10 +12,11 @@ from agent_core.content import ContentBlock, TextBlock
 from agent_core.conversation import Conversation
 from agent_core.cursor import Event
 from agent_core.entries import Accepted, Complete, Entry, Opened, ToolBatch, ToolSettled, TurnEnded, TurnRetried
+from agent_core.errors import ConfigError
 from agent_core.messages import SessionId, TurnId
 from agent_core.payloads import Restarted
 from agent_core.ports import CompactionJob, Record
-from agent_core.seeding import calls_of
+from agent_core.seeding import calls_of, regular
 from agent_core.simulation.ledger import Ledger, LedgerBroken
 
 
@@ -152,6 +153,17 @@ def check_journal(session_id: SessionId, records: Sequence[Record]) -> None:
             if entry.result.tool_use_id in settled or entry.result.tool_use_id not in calls:
                 raise RuleBroken(f"rule 3: {session_id} settled {entry.result.tool_use_id} twice or unasked")
             settled.add(entry.result.tool_use_id)
+
+
+def check_reopens(session_id: SessionId, live: Conversation) -> None:
+    """What was said, and what the model is shown of it, is a history that another session can begin with."""
+    if live.open is not None:
+        return
+    for messages in (live.view.belonging(live.messages), live.view.shown):
+        try:
+            regular(messages)
+        except ConfigError as error:
+            raise RuleBroken(f"rule 3: nothing can begin with what was said in {session_id}: {error}") from error
 
 
 def check_replay(session_id: SessionId, live: Conversation, records: Sequence[Record]) -> None:

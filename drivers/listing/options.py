@@ -102,6 +102,31 @@ class ExportOptions:
     out: Annotated[
         str, typer.Option("--out", "-o", metavar="FILE|-", help="A file that is not there yet (stdout without it).")
     ] = "-"
+    as_dataset: Annotated[
+        bool,
+        typer.Option(
+            "--as-dataset",
+            help="As samples for evaluate: what was asked, what had been said before, and the recorded answer as the"
+            " target.",
+        ),
+    ] = False
+    turn: Annotated[
+        str | None,
+        typer.Option(
+            "--turn",
+            "-t",
+            metavar="last|every|uN",
+            help="With --as-dataset: which turns of a session become samples (last, the last one with an answer).",
+        ),
+    ] = None
+    as_seen: Annotated[
+        bool,
+        typer.Option(
+            "--as-seen",
+            help="With --as-dataset: the history as the model saw it, with summaries in the place of what they cover,"
+            " not as it was said.",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,13 @@ from typing import Any
 
 from agent_core.conversation import Conversation
 from agent_core.cursor import Cursor, Event
-from agent_core.entries import Cleared, Compacted, Complete, Steered, ToolSettled, TurnEnded, TurnStarted
+from agent_core.entries import Cleared, Compacted, Complete, Opened, Steered, ToolSettled, TurnEnded, TurnStarted
 from agent_core.journals.info import SessionInfo
+from agent_core.messages import Message
 from agent_core.overlays import Summary
 from agent_core.ports import Record
 from drivers.chatting.figures import count, several
-from drivers.chatting.pieces import Listed, Noted, Piece, Summarised, clean
+from drivers.chatting.pieces import Listed, Noted, Piece, Summarised, clean, pieces_of
 from drivers.chatting.transcript import Transcript
 from drivers.listing.figures import moment
 
@@ -35,8 +36,11 @@ def told(info: SessionInfo, records: Sequence[Record], *, full: bool) -> Iterato
     for record in records:
         conversation.apply(record)
     yield [_head(info, conversation)]
-    if before := sum(isinstance(record.entry, TurnStarted) for record in records[: standing.first]):
+    begun_with = _begun_with(conversation, records, standing, full=full)
+    if before := _turns(records[: standing.first]) + _turns_of(_history(records)) - _turns_of(begun_with):
         yield _before(before, standing.summary and _summarised(standing.summary, records))
+    if begun_with:
+        yield [Noted("said before the session was opened"), *pieces_of(begun_with)]
     transcript = Transcript(lambda: 0.0)
     pieces: list[Piece] = []
     for index, record in enumerate(records):
@@ -94,15 +98,37 @@ def _before(turns: int, summary: Summarised | None) -> list[Piece]:
     return [Noted(f"{what}, of which the model knows this summary; --full shows what was said"), summary]
 
 
+def _history(records: Sequence[Record]) -> Sequence[Message]:
+    """What the session was opened with."""
+    return next((record.entry.history for record in records if isinstance(record.entry, Opened)), ())
+
+
+def _begun_with(
+    conversation: Conversation, records: Sequence[Record], standing: _Standing, *, full: bool
+) -> Sequence[Message]:
+    """The messages that the session was opened with, those that are to be shown of them."""
+    given = conversation.messages[: len(_history(records))]
+    if full or not standing.first:
+        return given
+    return [message for message in given if conversation.view.stands(message.id, conversation.messages)]
+
+
+def _turns_of(messages: Sequence[Message]) -> int:
+    return len({message.turn_id for message in messages})
+
+
 def _summarised(summary: Summary, records: Sequence[Record]) -> Summarised:
-    through = _seq(summary)
+    through, number = _place(summary)
+    if number:
+        return Summarised(clean(summary.text).strip(), until=_history(records)[number - 1].turn_id)
     begun = [record.entry for record in records if record.seq <= through and isinstance(record.entry, TurnStarted)]
     return Summarised(clean(summary.text).strip(), until=begun[-1].turn_id if begun else "")
 
 
-def _seq(summary: Summary) -> int:
-    """The sequence number of the last record that the summary covers."""
-    return int(summary.through.rpartition("/")[2])
+def _place(summary: Summary) -> tuple[int, int]:
+    """The number of the last record that the summary covers, and of the message of the history that it began with."""
+    seq, _, number = summary.through.rpartition("/")[2].partition(".")
+    return int(seq), int(number or 0)
 
 
 def _end(transcript: Transcript) -> list[Piece]:
@@ -125,7 +151,7 @@ def _standing(records: Sequence[Record]) -> _Standing:
                 standing = _Standing(index + 1)
             case Compacted(overlays=overlays):
                 for summary in (item for item in overlays if isinstance(item, Summary)):
-                    standing = _Standing(_behind(records, _seq(summary)), summary)
+                    standing = _Standing(_behind(records, _place(summary)[0]), summary)
             case _:
                 pass
     return standing

@@ -47,7 +47,7 @@ def check(ids: Sequence[str], labels: dict[str, str], out: str, *, everything: b
 async def export(journal: ReadableJournal, sessions: AsyncIterator[SessionInfo], out: str) -> int:
     """Write the sessions out, one after the other, and return how many they were."""
     number = 0
-    with _opened(out) as file:
+    with opened(out) as file:
         async for info in sessions:
             for line in archive.lines(info.session_id, await journal.read(info.session_id)):
                 file.write(f"{line}\n".encode())
@@ -58,7 +58,8 @@ async def export(journal: ReadableJournal, sessions: AsyncIterator[SessionInfo],
 
 
 @contextmanager
-def _opened(out: str) -> Iterator[IO[bytes]]:
+def opened(out: str) -> Iterator[IO[bytes]]:
+    """Stdout, or the file, which has its name once it is whole."""
     if out == STDOUT:
         sys.stdout.flush()
         yield sys.stdout.buffer
