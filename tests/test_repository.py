@@ -145,7 +145,8 @@ def test_the_lock_holds_every_requirement(repository: Path) -> None:
 def test_every_imported_package_is_a_declared_requirement(modules: dict[Path, ast.Module], repository: Path) -> None:
     project = tomllib.loads((repository / "pyproject.toml").read_text())
     extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
-    runtime = names([*project["project"]["dependencies"], *extras["local"], *groups["weights"], "pydantic-core"])
+    optional = [requirement for extra in extras.values() for requirement in extra]
+    runtime = names([*project["project"]["dependencies"], *optional, *groups["weights"], "pydantic-core"])
     development = runtime | names(groups["dev"])
     providers = importlib.metadata.packages_distributions()
     undeclared: list[str] = []
