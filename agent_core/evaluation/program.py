@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent_core.evaluation.question import question_of
 from agent_core.evaluation.sample import Sample
 from agent_core.evaluation.score import Scorer
 from agent_core.session_protocol import Session
@@ -25,8 +26,8 @@ ASKED = "sample"
 
 
 async def chat(session: Session, sample: Sample) -> str:
-    """The plain agent: says the sample's input, then each of its turns; the last answer is the answer."""
-    answer = await session.ask(sample.input)
+    """The plain agent: says the sample's input with its choices, then each of its turns; the last answer is it."""
+    answer = await session.ask(question_of(sample))
     for turn in sample.turns:
         answer = await session.ask(turn)
     return answer
@@ -38,6 +39,9 @@ class Program:
 
     agent: Agent = chat
     scorers: tuple[Scorer, ...] = ()
+
+
+PLAIN = Program()
 
 
 class ProgramSource(Protocol):
@@ -52,7 +56,7 @@ class ProgramSource(Protocol):
 class Given:
     """A program that is in this process, or whose parts pickle: built-in agents and scorers do."""
 
-    program: Program = Program()
+    program: Program = PLAIN
 
     def load(self) -> Program:
         return self.program
