@@ -149,8 +149,9 @@ def _rest(result: Result, name: str, earlier: int) -> Json:
         "error": None if result.error is None else result.error.model_dump(exclude_none=True),
         "id": None if name == result.id else result.id,
         "target": None if target_of(result.target) == result.target else result.target,
+        "no_target": True if result.target is None else None,
         "turns": result.turns or None,
-        "earlier": earlier or None,
+        "history": len(result.history) if earlier else None,
         "scores": {each: more for each, score in result.scores.items() if (more := _rest_of_score(score))} or None,
         "transcript": None if result.transcript is not None else False,
     }
