@@ -126,7 +126,7 @@ async def test_a_failure_of_the_model_is_the_failure_of_the_agent() -> None:
 async def test_a_limit_that_is_hit_within_a_turn_is_what_ends_the_agent() -> None:
     stage = Stage(Says(calls=[("lookup", {})]), Says("Hm."), held=True)
     with pytest.raises(LimitHit) as caught:
-        await answered(stage, React(), limits=SampleLimits(tokens=15))
+        await answered(stage, React(), limits=SampleLimits(tokens=14))
     assert caught.value.limit == "tokens"
     assert len(stage.model.requests) == 1
 
