@@ -12,7 +12,7 @@ from actors.calls import Gone, ask, tell
 from actors.finding import NOT_FOUND, find_actor
 from actors.settings import RuntimeSettings, router_name, shared_name
 from agent_core.errors import PlacementError
-from agent_core.placement import rendezvous, shard_of
+from agent_core.placement import home_of, rendezvous, shard_of
 from agent_core.ports import CompactionPriority, CompactionReport
 from agent_core.tools.definition import ToolResources
 
@@ -35,7 +35,10 @@ class RouterHandle:
         self._shared = [shared_name(index) for index in range(settings.session_actors)]
 
     def shared_name_of(self, session_id: str) -> str:
-        """The name of the shared actor that the session belongs to."""
+        """The name of the shared actor that the session belongs to: the one that its id names, or one by its hash."""
+        home = home_of(session_id)
+        if home is not None and home < len(self._shared):
+            return self._shared[home]
         return rendezvous(session_id, self._shared)
 
     async def place(self, session_id: str) -> str:
@@ -44,7 +47,10 @@ class RouterHandle:
 
     async def share(self, session_id: str) -> str:
         """Have the shared actor of the session spawned; its name, once it answers."""
-        index = self._shared.index(self.shared_name_of(session_id))
+        return await self.share_numbered(self._shared.index(self.shared_name_of(session_id)))
+
+    async def share_numbered(self, index: int) -> str:
+        """Have shared actor `index` spawned; its name, once it answers."""
         return await self._ask(index % self._settings.routers, "share", index)
 
     async def release(self, session_id: str) -> None:

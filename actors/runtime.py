@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import platformdirs
 import ray
@@ -32,6 +32,10 @@ from agent_core.journals.blobs import JournalBlobs
 from agent_core.journals.info import SessionInfo
 from agent_core.messages import Message, SessionId, TurnId
 from agent_core.opening import AnyTool, check_session_id, new_session_id, opening
+
+if TYPE_CHECKING:
+    from actors.evaluation import EvaluationHandle
+    from agent_core.evaluation.run import RunOrder
 
 _ACTOR_BYTES = 120_000_000
 
@@ -126,6 +130,11 @@ class Runtime:
         return self._opened().cluster.dashboard_hint
 
     @property
+    def homes(self) -> int:
+        """How many places there are that a session can ask for by its id, see `agent_core.placement.home_of`."""
+        return self._opened().settings.session_actors
+
+    @property
     def settings(self) -> RuntimeSettings:
         """What the actors of this runtime were told."""
         return self._opened().settings
@@ -177,6 +186,23 @@ class Runtime:
         handle = SessionHandle(session_id, state.shared if shared else state.dedicated)
         await handle.call("open", opened.model_dump_json().encode() if opened else None, list(fields))
         return handle
+
+    async def opening(self, tools: Sequence[AnyTool] = (), **fields: Any) -> Opened:
+        """What sessions with these settings are opened with. Raises ConfigError or ToolError for what is wrong."""
+        state = self._opened()
+        async with state.head.awaited():
+            return await opening(tools, {}, JournalBlobs(state.journal), fields)
+
+    async def evaluate(self, order: "RunOrder", *, last: bool = False) -> "EvaluationHandle":
+        """Begin a run of an evaluation, on the node of this program; with `last` the runtime ends with it.
+
+        Raises PlacementError if there is no place for it.
+        """
+        from actors.evaluation import spawn_evaluation
+
+        state = self._opened()
+        async with state.head.awaited():
+            return await spawn_evaluation(state.settings, order, state.head, last=last)
 
     async def exists(self, id: str) -> bool:
         """Whether there is such a session."""

@@ -37,7 +37,9 @@ from agent_core.session import Ports
 from agent_core.status import SessionStatus
 
 if TYPE_CHECKING:
+    from actors.evaluating import EvaluationWorkers
     from actors.local_model import LocalModelHandle
+    from agent_core.evaluation.worker import WorkOrder
 
 log = logging.getLogger("rayconteur.actor")
 
@@ -57,6 +59,7 @@ class SessionActor:
         self._tools: ToolDispatcher | None = None
         self._compactions: CompactionDispatcher | None = None
         self._local_model: LocalModelHandle | None = None
+        self._workers: EvaluationWorkers | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         hold_on_again(settings, "start")
@@ -122,6 +125,15 @@ class SessionActor:
                 yield envelope
         finally:
             self._let_go(client)
+
+    async def evaluate(self, order: "WorkOrder", coordinator: str, worker: str) -> None:
+        """Run samples of an evaluation on sessions of this actor, until there are no more."""
+        from actors.evaluating import EvaluationWorkers
+
+        host = self._ensure()
+        if self._workers is None:
+            self._workers = EvaluationWorkers(self._settings)
+        await self._workers.work(host, order, coordinator, worker)
 
     async def deliver(self, client: str, requests: Sequence[tuple[Any, ...]]) -> None:
         """Take an envelope of requests. Answers go out by the client's stream; without one it hears of that itself."""

@@ -13,6 +13,7 @@ from agent_core.journals.address import PostgresAddress
 JOURNAL_NAME = "journal"
 LOCAL_MODEL_NAME = "local-model"
 DEDICATED = "session/"
+EVALUATION_PREFIX = "evaluation/"
 
 Durability = Literal["process", "power"]
 
@@ -148,6 +149,11 @@ def dedicated_name(number: int) -> str:
 def executor_name(pool: str, index: int) -> str:
     """The Ray name of a tool executor; `pool` is empty for tools without resources of their own."""
     return f"tools/{pool}/{index}" if pool else f"tools/{index}"
+
+
+def evaluation_name(run_id: str) -> str:
+    """The Ray name of the coordinator of an evaluation."""
+    return f"{EVALUATION_PREFIX}{run_id}"
 
 
 def compactor_name(index: int) -> str:

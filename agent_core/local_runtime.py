@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from agent_core import archive, inputs
 from agent_core.clock import SystemClock
@@ -42,6 +42,10 @@ from agent_core.providers.addressed import AddressedModel
 from agent_core.providers.dispatch import build_model
 from agent_core.session import Ports
 from agent_core.tools import LocalToolExecutor
+
+if TYPE_CHECKING:
+    from agent_core.evaluation.local_run import LocalRun
+    from agent_core.evaluation.run import RunOrder
 
 
 class LocalRuntime:
@@ -132,6 +136,18 @@ class LocalRuntime:
             if changes is not None:
                 await shell.perform(inputs.Configure(changes))
         return LocalSession(shell, host)
+
+    async def opening(self, tools: Sequence[AnyTool] = (), **fields: Any) -> Opened:
+        """What sessions with these settings are opened with. Raises ConfigError or ToolError for what is wrong."""
+        return await opening(tools, {}, JournalBlobs(self._journal), fields)
+
+    async def evaluate(self, order: "RunOrder") -> "LocalRun":
+        """Begin a run of an evaluation."""
+        from agent_core.evaluation.local_run import LocalRun
+
+        run = LocalRun(self._open_host(), order)
+        self._stack.push_async_callback(run.aclose)
+        return run
 
     async def exists(self, id: str) -> bool:
         """Whether there is such a session."""

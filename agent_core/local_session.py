@@ -16,7 +16,7 @@ from agent_core.payloads import InterruptMode, When
 from agent_core.session import PUT_AWAY, Shell
 from agent_core.session_protocol import Input, id_of
 from agent_core.status import CompactResult, SessionStatus
-from agent_core.stream import Subscription
+from agent_core.stream import Listener, Subscription
 from agent_core.submission import answer_of, payload_of
 from agent_core.tools.definition import ToolDefinition
 
@@ -70,6 +70,10 @@ class LocalSession:
     async def ask(self, message: Input, *, when: When = "after", key: str | None = None) -> str:
         turn_id = await self.submit(message, when=when, key=key)
         return answer_of(await self._shell.result(turn_id))
+
+    def listen(self, listener: Listener) -> None:
+        """Hand every event from now on to `listener`, at once and in order, until the session ends. It must not fail."""
+        self._shell.stream.listen(listener)
 
     def events(self, after: Cursor | None = None) -> AsyncIterator[Event]:
         return self._events(self._shell.stream.cursor if after is None else after)

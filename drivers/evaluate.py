@@ -78,9 +78,8 @@ async def _run(job: "Job", running: RunOptions, place: PlaceOptions, *, as_json:
 
     with job:
         ended = await run_job(job, place, running)
-    return conclude(
-        job.tally.summary(), job.places, ended, resume=resume_command(sys.argv[1:], job.out), as_json=as_json
-    )
+    summary = ended.summary or job.tally.summary()
+    return conclude(summary, job.places, ended, resume=resume_command(sys.argv[1:], job.out), as_json=as_json)
 
 
 @app.command("status")

@@ -15,9 +15,13 @@ LONGEST_READABLE = 40
 
 
 def session_id_of(run_id: str, configuration: str, assignment: Assignment, attempt: int) -> SessionId:
-    """`RUN.SAMPLE.EPOCH.ATTEMPT.HASH`: readable as far as the sample's id is, unique by the hash of it all."""
+    """`RUN.SAMPLE.EPOCH.ATTEMPT.HASH@HOME`: readable as far as the sample's id is, unique by the hash of it all.
+
+    The home, if it has one, is where it is placed: see `agent_core.placement.home_of`.
+    """
     sample = assignment.sample
     whole = "\0".join((run_id, configuration, sample.id, sample.digest, str(assignment.epoch), str(attempt)))
     readable = _UNSAFE.sub("-", sample.id)[:LONGEST_READABLE]
     digest = hashlib.blake2b(whole.encode(), digest_size=6).hexdigest()
-    return SessionId(f"{run_id}.{readable}.e{assignment.epoch}.a{attempt}.{digest}")
+    home = "" if assignment.home is None else f"@{assignment.home}"
+    return SessionId(f"{run_id}.{readable}.e{assignment.epoch}.a{attempt}.{digest}{home}")

@@ -1,21 +1,33 @@
-"""The index of a run: which samples there are and what is known of each, on disk so that memory stays flat.
+"""The index of a run: its samples, what is known of each, and what is under way, on disk so that memory stays flat.
 
-The rule here: a sample id stands for one line of the dataset, a pair of id and epoch for one result.
+The rule here: a sample id stands for one line of the dataset, a pair of id and epoch for one result. The results file
+is the truth; an index can be made again from it and the dataset.
 """
 
+import errno
 import sqlite3
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from agent_core.evaluation.result import ResultHead, SampleOutcome
+from agent_core.evaluation.sample import Assignment, Sample
 
+_PRIVATE = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -4000;"
+# A process that is killed loses nothing; what power loss takes can be made again.
+_KEPT = "PRAGMA journal_mode = PERSIST; PRAGMA synchronous = OFF; PRAGMA cache_size = -4000;"
 _SCHEMA = """
-PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
-PRAGMA cache_size = -4000;
-CREATE TABLE sample (id TEXT PRIMARY KEY, line INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE result (
+CREATE TABLE IF NOT EXISTS sample (
+    number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, line INTEGER NOT NULL, body BLOB
+);
+CREATE TABLE IF NOT EXISTS result (
     id TEXT NOT NULL, epoch INTEGER NOT NULL, outcome TEXT NOT NULL, attempts INTEGER NOT NULL, kept INTEGER NOT NULL,
     configuration TEXT NOT NULL, sample_digest TEXT NOT NULL, PRIMARY KEY (id, epoch)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS open (
+    id TEXT NOT NULL, epoch INTEGER NOT NULL, attempt INTEGER NOT NULL, home INTEGER, PRIMARY KEY (id, epoch)
 ) WITHOUT ROWID;
 """
 
@@ -31,48 +43,125 @@ class Known(NamedTuple):
 
 
 class RunIndex:
-    """A private SQLite database in the directory for temporary files, gone when it is closed. For one thread."""
+    """An SQLite database: at `path`, or a private one among temporary files, gone when it is closed. For one thread.
 
-    def __init__(self) -> None:
+    Everything may raise OSError, where there is no room for it.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
         # An empty name is a database of this connection alone, which spills to disk past its cache.
-        self._database = sqlite3.connect("", isolation_level=None)
-        self._database.executescript(_SCHEMA)
+        self._name = str(path or tempfile.gettempdir())
+        try:
+            self._database = sqlite3.connect(path or "", isolation_level=None)
+            self._database.executescript((_KEPT if path else _PRIVATE) + _SCHEMA)
+        except sqlite3.OperationalError as error:
+            raise self._unwritable(error) from None
+
+    def _execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: sqlite3.Error) -> OSError:
+        # SQLite does not hand on what the system said.
+        return OSError(errno.EIO, f"the run's index cannot be kept ({error}); is the disk full?", self._name)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file. What reads or writes it comes before."""
         self._database.close()
 
-    def add_sample(self, sample_id: str, line: int) -> int | None:
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """Write what is written meanwhile as one."""
+        self._execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._execute("ROLLBACK")
+            raise
+        self._execute("COMMIT")
+
+    # --- samples ----------------------------------------------------------------------------------------------------
+
+    def add_sample(self, sample: Sample) -> int | None:
         """Take the sample in. Returns None, or, for an id that is taken, the line that has it."""
-        added = self._database.execute("INSERT OR IGNORE INTO sample VALUES (?, ?)", (sample_id, line))
-        return None if added.rowcount else self.line_of(sample_id)
+        added = self._execute(
+            "INSERT OR IGNORE INTO sample (id, line, body) VALUES (?, ?, ?)",
+            (sample.id, sample.line, sample.model_dump_json(exclude_defaults=True).encode()),
+        )
+        return None if added.rowcount else self.line_of(sample.id)
 
     def line_of(self, sample_id: str) -> int | None:
         """Where the dataset has the sample, if it does."""
-        row = self._database.execute("SELECT line FROM sample WHERE id = ?", (sample_id,)).fetchone()
+        row = self._execute("SELECT line FROM sample WHERE id = ?", (sample_id,)).fetchone()
         return row and int(row[0])
 
     @property
     def samples(self) -> int:
         """How many samples there are."""
-        return int(self._database.execute("SELECT count(*) FROM sample").fetchone()[0])
+        return int(self._execute("SELECT count(*) FROM sample").fetchone()[0])
+
+    def stored(self) -> Iterator[Sample]:
+        """The samples, in the order in which they were taken in."""
+        number = 0
+        while row := self._execute(
+            "SELECT number, body FROM sample WHERE number > ? ORDER BY number LIMIT 1", (number,)
+        ).fetchone():
+            number = row[0]
+            yield Sample.model_validate_json(row[1])
+
+    def sample(self, sample_id: str) -> Sample | None:
+        """The sample of that id."""
+        row = self._execute("SELECT body FROM sample WHERE id = ?", (sample_id,)).fetchone()
+        return row and Sample.model_validate_json(row[0])
+
+    # --- results ----------------------------------------------------------------------------------------------------
 
     def add_result(self, head: ResultHead, *, kept: bool) -> None:
         """Take in what a results file says. A result that stands is not replaced; another one is, by any later one."""
         values = (head.id, head.epoch, head.outcome, head.attempts, kept, head.configuration, head.sample_digest)
-        self._database.execute(
+        self._execute(
             "INSERT INTO result VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, epoch) DO UPDATE SET"
             " outcome = excluded.outcome, attempts = max(attempts, excluded.attempts), kept = excluded.kept,"
             " configuration = excluded.configuration, sample_digest = excluded.sample_digest WHERE kept = 0",
             values,
         )
+        self._execute("DELETE FROM open WHERE id = ? AND epoch = ?", (head.id, head.epoch))
 
     def known(self, sample_id: str, epoch: int) -> Known | None:
         """What is on record of this sample and epoch."""
-        row = self._database.execute(
+        row = self._execute(
             "SELECT outcome, attempts, kept, configuration, sample_digest FROM result WHERE id = ? AND epoch = ?",
             (sample_id, epoch),
         ).fetchone()
         return row and Known(row[0], row[1], bool(row[2]), row[3], row[4])
+
+    # --- what is under way ------------------------------------------------------------------------------------------
+
+    def begin(self, assignment: Assignment) -> None:
+        """Note that the assignment was handed out: should it be lost, it is handed out again as it was."""
+        self._execute(
+            "INSERT OR REPLACE INTO open VALUES (?, ?, ?, ?)",
+            (assignment.sample.id, assignment.epoch, assignment.attempt, assignment.home),
+        )
+
+    def begun(self, sample_id: str, epoch: int) -> tuple[int, int | None] | None:
+        """The attempt and home of an assignment that was handed out and has no result yet."""
+        row = self._execute("SELECT attempt, home FROM open WHERE id = ? AND epoch = ?", (sample_id, epoch)).fetchone()
+        return row and (int(row[0]), row[1])
+
+    def take_over(self, earlier: Path) -> None:
+        """Take what was under way from the index of an earlier run of the same job, if it can be read."""
+        try:
+            self._execute("ATTACH DATABASE ? AS earlier", (str(earlier),))
+            self._execute("INSERT OR IGNORE INTO open SELECT * FROM earlier.open")
+        except (sqlite3.Error, OSError):
+            return
+        self._execute("DETACH DATABASE earlier")

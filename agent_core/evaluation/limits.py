@@ -28,6 +28,9 @@ class SampleLimits(Frozen):
     cost: float | None = Field(default=None, gt=0.0)
 
 
+NO_LIMITS = SampleLimits()
+
+
 class RunLimits(Frozen):
     """Bounds of a whole run; None leaves it unbounded. A run that hits one takes no more samples and can be resumed.
 

@@ -9,15 +9,20 @@ The rule here: each assignment that was taken ends in exactly one result, whatev
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from agent_core.content import text_of
 from agent_core.errors import ConfigError, RayconteurError, ToolError
+from agent_core.evaluation.attended import AttendedSession, Counters, LimitHit, Watch, limit_error, working_time
 from agent_core.evaluation.identity import session_id_of
+from agent_core.evaluation.limits import NO_LIMITS, SampleLimits
+from agent_core.evaluation.program import PLAIN, Program
 from agent_core.evaluation.result import Result, Timings
 from agent_core.evaluation.sample import Assignment, Sample
+from agent_core.evaluation.score import Answered, Grader, no_grader
+from agent_core.evaluation.source import Source
 from agent_core.evaluation.verdict import (
     CANCELLED,
     COMPLETED,
@@ -28,48 +33,41 @@ from agent_core.evaluation.verdict import (
     is_unreachable,
     judge,
 )
+from agent_core.local_session import LocalSession
 from agent_core.messages import AssistantMessage, Message, SessionId, Usage
 from agent_core.ports import Clock
 from agent_core.session_protocol import Session
 
 _log = logging.getLogger(__name__)
 
-# The same key on a session that was opened again gives the same turn, not a second one.
-ASKED = "sample"
-
-
-# Makes the session of this id with these labels, or opens it again if the journal has it.
-Opener = Callable[[SessionId, Mapping[str, str]], Awaitable[Session]]
+# Makes the session of this id with these labels for the sample, or opens it again if the journal has it.
+Opener = Callable[[SessionId, Mapping[str, str], Sample], Awaitable[LocalSession]]
 T = TypeVar("T")
-Agent = Callable[[Session, Sample], Awaitable[str]]
-
-
-async def ask_once(session: Session, sample: Sample) -> str:
-    """The plain agent: the sample's input is the one message, the final text its answer."""
-    return await session.ask(sample.input, key=ASKED)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How samples are run.
 
-    `configuration` is the digest that goes into each result. `timeout` is in seconds for one attempt, `retries` counts
+    `configuration` is the digest that goes into each result. `limits` hold for one attempt, `retries` counts
     attempts after the first, and before the nth of them passes `first_delay * 2**(n-1)` seconds, at most
     `longest_delay`, less up to half of it by `jitter` (0 to 1). `put_away` is how many seconds a session has to hand
-    over what it knows. `price` gives US dollars for what the model and the summariser took, or None if it knows none.
+    over what it knows, `scoring` how many a scorer has. With `primes` somebody wants to know of first words. `price`
+    gives US dollars for what the model and the summariser took, or None if it knows none.
     """
 
     run_id: str
     configuration: str
-    agent: Agent = ask_once
     concurrency: int = 1
-    timeout: float | None = None
+    limits: SampleLimits = NO_LIMITS
     retries: int = 0
     first_delay: float = 1.0
     longest_delay: float = 30.0
     jitter: Callable[[], float] = random.random
     put_away: float = 15.0
+    scoring: float = 60.0
     first_tokens: bool = False
+    primes: bool = False
     price: Callable[[Usage, Usage], float | None] = lambda _usage, _summariser: None
 
 
@@ -80,7 +78,8 @@ class _Attempt:
     number: int
     session_id: SessionId
     started: float
-    session: Session | None = None
+    watch: Watch
+    session: LocalSession | None = None
     verdict: Verdict = COMPLETED
     answer: str | None = None
     ended: float = 0.0
@@ -90,13 +89,27 @@ class _Attempt:
 
 
 class Runner:
-    """One run of a job. Used once. `open` counts the samples under way, `taken` those ever taken."""
+    """One worker's run. Used once. `open` counts the samples under way, `taken` those ever taken.
 
-    def __init__(self, opener: Opener, sink: Callable[[Result], None], plan: Plan, clock: Clock) -> None:
+    `on_first` is told of each assignment whose model has said its first word, and `grader` asks a grading model.
+    """
+
+    def __init__(
+        self,
+        opener: Opener,
+        sink: Callable[[Result], None],
+        plan: Plan,
+        clock: Clock,
+        program: Program = PLAIN,
+    ) -> None:
         self._opener = opener
         self._sink = sink
         self._plan = plan
         self._clock = clock
+        self._program = program
+        self.grader: Grader = no_grader
+        self.on_first: Callable[[Assignment], None] | None = None
+        self.counters = Counters()
         self._stopping = False
         self._waits: set[asyncio.Task[Any]] = set()
         self._failure: Exception | None = None
@@ -104,8 +117,8 @@ class Runner:
         self.open = 0
         self.taken = 0
 
-    async def run(self, assignments: Iterator[Assignment]) -> None:
-        """Run the assignments until none is left or `stop` was called; the sink has every result when this returns.
+    async def run(self, source: Source) -> None:
+        """Run assignments until none is left or `stop` was called; the sink has every result when this returns.
 
         Raises what made going on useless, after the samples under way were put away: a sink that cannot write
         (OSError), a dataset that cannot be read on, a configuration or a key that every session is refused for, a
@@ -113,7 +126,7 @@ class Runner:
         """
         async with asyncio.TaskGroup() as workers:
             for _ in range(self._plan.concurrency):
-                workers.create_task(self._work(assignments))
+                workers.create_task(self._work(source))
         if self._failure is not None:
             raise self._failure
 
@@ -127,11 +140,13 @@ class Runner:
         self._failure = self._failure or failure
         self.stop()
 
-    async def _work(self, assignments: Iterator[Assignment]) -> None:
-        """One of the workers: a sample at a time."""
+    async def _work(self, source: Source) -> None:
+        """One of many that work side by side: a sample at a time."""
         while not self._stopping:
             try:
-                assignment = next(assignments, None)
+                assignment = await self._until_stopped(source.take())
+            except _StoppedError:
+                return
             except (OSError, RayconteurError) as failure:
                 self._fail(failure)
                 return
@@ -158,7 +173,8 @@ class Runner:
             attempt = await self._attempt(assignment, attempt.number + 1)
         if attempt.session is None and self._failure is not None and attempt.verdict is CANCELLED:
             return None
-        return self._result(assignment, queued, attempt)
+        result = self._result(assignment, queued, attempt)
+        return await self._scored(result, assignment)
 
     async def _pause(self, retry: int) -> bool:
         """Wait before the next attempt. False: the run is being stopped."""
@@ -171,7 +187,8 @@ class Runner:
 
     async def _attempt(self, assignment: Assignment, number: int) -> _Attempt:
         session_id = session_id_of(self._plan.run_id, self._plan.configuration, assignment, number)
-        attempt = _Attempt(number=number, session_id=session_id, started=self._clock.now())
+        watch = self._watch(assignment)
+        attempt = _Attempt(number=number, session_id=session_id, started=self._clock.now(), watch=watch)
         attempt.verdict = await self._verdict(assignment, attempt)
         attempt.ended = self._clock.now()
         self._completed += attempt.verdict.outcome == "completed"
@@ -179,13 +196,21 @@ class Runner:
             await self._put_away(attempt.session, attempt)
         return attempt
 
+    def _watch(self, assignment: Assignment) -> Watch:
+        tell = self.on_first
+        on_first = None if tell is None else lambda: tell(assignment)
+        plan = self._plan
+        return Watch(plan.limits, self._clock, self.counters, lambda usage: plan.price(usage, Usage()), on_first)
+
     async def _verdict(self, assignment: Assignment, attempt: _Attempt) -> Verdict:
-        limit = asyncio.timeout(self._plan.timeout)
+        limit = asyncio.timeout(self._plan.limits.time)
         try:
-            async with limit:
+            async with limit, working_time(self._plan.limits.working_time, attempt.watch, limit):
                 attempt.answer = await self._until_stopped(self._conversation(assignment, attempt))
         except _StoppedError:
             return CANCELLED
+        except LimitHit as error:
+            return Verdict("limit_hit", error.info(), error.limit)
         except (ConfigError, ToolError) as failure:
             if attempt.session is None:
                 # Every other session would be refused for the same reason.
@@ -194,7 +219,8 @@ class Runner:
             return judge(failure)
         except Exception as error:  # noqa: BLE001 - the boundary at which a failed sample becomes data
             if limit.expired():
-                return TIMED_OUT
+                hit = attempt.watch.hit
+                return Verdict("limit_hit", limit_error(hit), hit) if hit is not None else TIMED_OUT
             if is_final(error):
                 self._fail(error)
                 return CANCELLED
@@ -209,8 +235,31 @@ class Runner:
 
     async def _conversation(self, assignment: Assignment, attempt: _Attempt) -> str:
         labels = {"run": self._plan.run_id, "sample": assignment.sample.id, "epoch": str(assignment.epoch)}
-        attempt.session = await self._opener(attempt.session_id, labels)
-        return await self._plan.agent(attempt.session, assignment.sample)
+        session = attempt.session = await self._opener(attempt.session_id, labels, assignment.sample)
+        session.listen(attempt.watch.event)
+        attended = cast("Session", AttendedSession(session, attempt.watch))
+        return await self._program.agent(attended, assignment.sample)
+
+    async def _scored(self, result: Result, assignment: Assignment) -> Result:
+        """The result with what every scorer makes of its answer."""
+        scorers = self._program.scorers
+        if not scorers or result.answer is None or result.outcome not in {"completed", "limit_hit"}:
+            return result
+        from agent_core.evaluation.scoring.judging import judge_all
+
+        answered = Answered(
+            sample=assignment.sample,
+            answer=result.answer,
+            transcript=result.transcript or (),
+            epoch=result.epoch,
+            seconds=result.timings.latency,
+            grader=self.grader,
+        )
+        scores = await judge_all(scorers, answered, timeout=self._plan.scoring, clock=self._clock)
+        outcome = result.outcome
+        if outcome == "completed":
+            outcome = "unscored" if any(score.value is None for score in scores.values()) else "scored"
+        return result.model_copy(update={"scores": scores, "outcome": outcome})
 
     async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives, as a task that `stop` can cancel without cancelling its worker."""
@@ -268,6 +317,9 @@ class Runner:
             limit=verdict.limit,
             input=sample.input,
             target=sample.target,
+            turns=sample.turns,
+            history=sample.history,
+            choices=sample.choices,
             metadata=sample.metadata,
             usage=attempt.usage,
             summariser=attempt.summariser if attempt.summariser != Usage() else None,

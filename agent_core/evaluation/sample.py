@@ -38,11 +38,15 @@ class Sample(Frozen):
 
 
 class Assignment(NamedTuple):
-    """One sample to be run once: its `epoch` counts from 1, `attempt` is 1 unless earlier attempts are on record."""
+    """One sample to be run once: its `epoch` counts from 1, `attempt` is 1 unless earlier attempts are on record.
+
+    `home` is the number of the shared actor that its session is on; None where there is but one place.
+    """
 
     sample: Sample
     epoch: int = 1
     attempt: int = 1
+    home: int | None = None
 
 
 def digest_of(question: str, target: JsonValue, *more: Any) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 
 from pydantic import Field
 
-from agent_core.evaluation.result import OUTCOMES, ResultHead, SampleOutcome
+from agent_core.evaluation.result import ANSWERED, OUTCOMES, ResultHead, SampleOutcome
 from agent_core.frozen import Frozen
 from agent_core.messages import Usage
 
@@ -53,7 +53,7 @@ class Spread:
 
 
 class Summary(Frozen):
-    """A run in figures. Latencies are in seconds, of completed samples; `cost` in US dollars.
+    """A run in figures. Latencies are in seconds, of samples that were answered; `cost` in US dollars.
 
     `usage` leaves out what the `summariser` took, `cost` does not. `cost` leaves out the `unpriced` results whose model
     has no known price or whose usage is unknown. `seconds` spans from the first sample taken to the last one ended,
@@ -80,9 +80,14 @@ class Summary(Frozen):
     other_lines: int = 0
 
     @property
+    def done(self) -> int:
+        """How many results there are."""
+        return sum(number for outcome, number in self.outcomes.items() if outcome != "missing")
+
+    @property
     def whole(self) -> bool:
-        """Whether every sample completed."""
-        return self.outcomes.get("completed", 0) == self.planned
+        """Whether every sample was answered, and judged where there is somebody to judge."""
+        return self.outcomes.get("completed", 0) + self.outcomes.get("scored", 0) == self.planned
 
 
 class Tally:
@@ -130,7 +135,7 @@ class Tally:
         else:
             self._began = min(self._began, head.timings.queued)
             self._ended = max(self._ended, head.timings.ended)
-        if head.outcome == "completed":
+        if head.outcome in ANSWERED:
             self._latency.add(head.timings.latency)
             if head.timings.first_token is not None:
                 self._first_token.add(head.timings.first_token - head.timings.started)

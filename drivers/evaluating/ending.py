@@ -20,6 +20,7 @@ from drivers.evaluating.running import Ended
 from drivers.evaluating.showing import NAMES, failure_line, rows_of
 
 WIDTH = 80
+DONE = frozenset({"scored", "completed"})
 
 
 def conclude(summary: Summary, places: Places, ended: Ended, *, resume: str, as_json: bool) -> int:
@@ -35,7 +36,7 @@ def conclude(summary: Summary, places: Places, ended: Ended, *, resume: str, as_
 
 def _say_what_is_left(summary: Summary, places: Places, resume: str) -> None:
     left: dict[SampleOutcome, int] = {
-        outcome: number for outcome, number in summary.outcomes.items() if number and outcome != "completed"
+        outcome: number for outcome, number in summary.outcomes.items() if number and outcome not in DONE
     }
     if not left:
         return

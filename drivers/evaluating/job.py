@@ -22,11 +22,13 @@ from agent_core.errors import ConfigError
 from agent_core.evaluation.configuration import Configuration, RunRecord, differences
 from agent_core.evaluation.dataset import SUFFIXES, Dataset, FieldNames
 from agent_core.evaluation.index import RunIndex
-from agent_core.evaluation.resume import mismatches, outstanding, sift
-from agent_core.evaluation.sample import Assignment, Sample
+from agent_core.evaluation.limits import RunLimits, SampleLimits
+from agent_core.evaluation.program import Given, ProgramSource
+from agent_core.evaluation.results_file import INDEX_NAME, RECORD_NAME, RESULTS_NAME, Places, ResultsFile
+from agent_core.evaluation.resume import mismatches, sift
+from agent_core.evaluation.sample import Sample
 from agent_core.evaluation.summary import Tally
 from drivers.evaluating.options import DataOptions, OutputOptions
-from drivers.evaluating.results_file import Places, ResultsFile
 
 LONGEST_NAME = 30
 SHOWN = 5
@@ -58,12 +60,17 @@ class Job:
         if output.resume and output.overwrite:
             raise ConfigError("--resume and --overwrite exclude each other: leave one of them out.")
         self.asking, self._data, self._force = asking, data, output.force
+        self.limits = SampleLimits(time=asking.configuration.timeout)
+        self.run_limits = RunLimits()
+        self.program: ProgramSource = Given()
         self.name = "stdin" if str(file) == "-" else file.name
         self.out = output.out or _default_out(file)
         self._dataset = _dataset(file, self.name, data)
         with ExitStack() as stack:
             self._file = stack.enter_context(_opened(file))
-            self._index = stack.enter_context(RunIndex())
+            self._rooms = stack.enter_context(tempfile.TemporaryDirectory(prefix="rayconteur-"))
+            self._index_path = Path(self._rooms) / INDEX_NAME
+            self._index = stack.enter_context(RunIndex(self._index_path))
             samples = self._checked_samples()
             mode = "resume" if output.resume else "overwrite" if output.overwrite else "new"
             self.places = Places.of(self.out)
@@ -82,23 +89,36 @@ class Job:
     def __exit__(self, *exception: object) -> None:
         self._held.close()
 
-    def assignments(self) -> Iterator[Assignment]:
-        """What is to be run, read from the file as it is taken."""
-        return outstanding(self._samples(), self._index, epochs=self._data.epochs)
+    def begin(self) -> tuple[Path, Places]:
+        """Make the files what the run goes by, and let go of them: where the index is, and the results.
+
+        Results that are no file are written to one first, from where `pump` takes them. Raises OSError.
+        """
+        self.results.begin(self.record)
+        self._index.close()
+        if not self.results.regular:
+            return self._index_path, Places(Path(self._rooms) / RESULTS_NAME, Path(self._rooms) / RECORD_NAME)
+        index = self.places.index
+        for leftover in (index, *(index.with_name(index.name + end) for end in ("-wal", "-shm"))):
+            leftover.unlink(missing_ok=True)
+        shutil.move(self._index_path, index)
+        self.results.release()
+        return index, self.places
 
     def _samples(self) -> Iterator[Sample]:
         self._file.seek(0)
         return islice(self._dataset.samples(self._file), self._data.limit)
 
     def _checked_samples(self) -> int:
-        for sample in self._samples():
-            earlier = self._index.add_sample(sample.id, sample.line)
-            if earlier is not None:
-                raise ConfigError(
-                    f"{self.name} lines {earlier} and {sample.line} have the same id '{sample.id}'."
-                    " Give each sample its own, or name another field with --id-field.",
-                    kind="dataset",
-                )
+        with self._index.together():
+            for sample in self._samples():
+                earlier = self._index.add_sample(sample)
+                if earlier is not None:
+                    raise ConfigError(
+                        f"{self.name} lines {earlier} and {sample.line} have the same id '{sample.id}'."
+                        " Give each sample its own, or name another field with --id-field.",
+                        kind="dataset",
+                    )
         if not self._index.samples:
             raise ConfigError(f'{self.name} holds no samples. Write one a line, such as {{"input": "2 + 2?"}}.')
         return self._index.samples
@@ -114,13 +134,16 @@ class Job:
                 + "\nAsk as before, choose another --out, or keep those results and run the rest as asked now: --force."
             )
         lines = sift(self.results.lines(), self._index, epochs=epochs, name=str(self.places.results))
-        for line in self.results.survey(lines):
-            if line.fate == "kept" and line.head is not None:
-                self.tally.add(line.head, earlier=True)
-            self.tally.other_lines += line.fate == "foreign"
+        with self._index.together():
+            for line in self.results.survey(lines):
+                if line.fate == "kept" and line.head is not None:
+                    self.tally.add(line.head, earlier=True)
+                self.tally.other_lines += line.fate == "foreign"
+        if self.places.index.is_file():
+            self._index.take_over(self.places.index)
         if self._force:
             return
-        for found in mismatches(self._samples(), self._index, epochs=epochs, configuration=now.digest):
+        for found in mismatches(self._index.stored(), self._index, epochs=epochs, configuration=now.digest):
             what = "was asked with another configuration" if found.what == "configuration" else "has changed"
             raise ConfigError(
                 f"Sample '{found.sample_id}' ({self.name} line {found.line}) {what} since its result in"

@@ -16,17 +16,23 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from agent_core.evaluation.summary import Tally
-from drivers.evaluating.showing import NAMES, count, dollars, duration, rate
+from agent_core.evaluation.standing import RunStatus
+from agent_core.evaluation.summary import Summary
+from drivers.evaluating.showing import NAMES, count, dollars, duration, rate, short
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
 # How often a line is printed while nothing ends.
 STILL_SECONDS = 60.0
+# Samples under way for so long are told of, so many of them.
+SLOW_SECONDS = 10.0
+SHOWN_SLOWEST = 3
 # The rate is taken over this long, so that it follows a change and does not jump.
 WINDOW_SECONDS = 30.0
 STYLES = {
+    "scored": "green",
     "completed": "green",
+    "unscored": "yellow",
     "model_failed": "red",
     "infrastructure_failed": "red",
     "limit_hit": "yellow",
@@ -40,31 +46,37 @@ class Moment:
 
     at: float
     done: int
-    planned: int
-    open: int
     per_second: float | None
     left: float | None
+    status: RunStatus
 
 
 class Meter:
-    """Measures how fast the tally grows."""
+    """Measures how fast a run gets on, by the newest `status` that was heard of it."""
 
-    def __init__(self, tally: Tally, under_way: Callable[[], int], now: Callable[[], float]) -> None:
-        self.tally = tally
-        self._under_way = under_way
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.status: RunStatus | None = None
         self._now = now
-        self._past = deque([(now(), tally.done)])
+        self._past: deque[tuple[float, int]] = deque()
 
-    def read(self) -> Moment:
-        """The present moment."""
-        now, done = self._now(), self.tally.done
+    @property
+    def summary(self) -> Summary | None:
+        """What came of it so far."""
+        return self.status.summary if self.status else None
+
+    def read(self) -> Moment | None:
+        """The present moment; None while nothing has been heard."""
+        if self.status is None:
+            return None
+        now, summary = self._now(), self.status.summary
+        done = summary.done
         self._past.append((now, done))
         while len(self._past) > 2 and self._past[0][0] < now - WINDOW_SECONDS:
             self._past.popleft()
         since, before = self._past[0]
         per_second = (done - before) / (now - since) if done > before and now > since else None
-        left = (self.tally.planned - done) / per_second if per_second else None
-        return Moment(now, done, self.tally.planned, self._under_way(), per_second, left)
+        left = (summary.planned - done) / per_second if per_second else None
+        return Moment(now, done, per_second, left, self.status)
 
 
 @contextlib.asynccontextmanager
@@ -84,53 +96,68 @@ async def _bar(meter: Meter, console: Console) -> None:
     live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
     with live:
         while True:
-            live.update(bar_of(meter.read(), meter.tally), refresh=True)
+            if (moment := meter.read()) is not None:
+                live.update(bar_of(moment), refresh=True)
             await asyncio.sleep(REFRESH_SECONDS)
 
 
 async def _lines(meter: Meter, console: Console) -> None:
-    said, at = meter.tally.done, meter.read().at
+    said, at = 0, -STILL_SECONDS
     while True:
         await asyncio.sleep(PLAIN_SECONDS)
         moment = meter.read()
-        if moment.done == said and moment.at < at + STILL_SECONDS:
+        if moment is None or (moment.done == said and moment.at < at + STILL_SECONDS):
             continue
         said, at = moment.done, moment.at
         # A reader that went away must not end the run.
         with contextlib.suppress(OSError):
-            console.print(line_of(moment, meter.tally), markup=False, highlight=False, soft_wrap=True)
+            console.print(line_of(moment), markup=False, highlight=False, soft_wrap=True)
 
 
-def bar_of(moment: Moment, tally: Tally) -> RenderableType:
-    """Two lines: how far and how fast, and what came of it."""
+def bar_of(moment: Moment) -> RenderableType:
+    """How far and how fast, what came of it, and what takes the longest."""
     line = Table.grid(padding=(0, 2))
+    planned = moment.status.summary.planned
     line.add_row(
-        f"{moment.done:,}/{moment.planned:,}",
-        ProgressBar(total=moment.planned, completed=moment.done, width=24),
-        f"{100 * moment.done // moment.planned} %",
+        f"{moment.done:,}/{planned:,}",
+        ProgressBar(total=planned, completed=moment.done, width=24),
+        f"{100 * moment.done // planned} %",
         rate(moment.per_second),
         f"{duration(moment.left)} left" if moment.left is not None else "",
     )
-    return Group(line, Text(" · ").join(Text(part, style=style) for part, style in _parts(moment, tally)))
+    parts = Text(" · ").join(Text(part, style=style) for part, style in _parts(moment))
+    return Group(line, parts, *_slowest(moment.status))
 
 
-def line_of(moment: Moment, tally: Tally) -> str:
+def line_of(moment: Moment) -> str:
     """The same on one plain line."""
-    parts = [f"{moment.done}/{moment.planned} done", rate(moment.per_second)]
+    parts = [f"{moment.done}/{moment.status.summary.planned} done", rate(moment.per_second)]
     if moment.left is not None:
         parts.append(f"{duration(moment.left)} left")
-    return " · ".join([*parts, *(part for part, _ in _parts(moment, tally))])
+    return " · ".join([*parts, *(part for part, _ in _parts(moment))])
 
 
-def _parts(moment: Moment, tally: Tally) -> list[tuple[str, str]]:
+def _slowest(status: RunStatus) -> list[Text]:
+    slow = [sample for sample in status.slowest if sample.seconds >= SLOW_SECONDS][:SHOWN_SLOWEST]
+    if not slow:
+        return []
+    said = ", ".join(f"{short(sample.id)} {duration(sample.seconds)}" for sample in slow)
+    return [Text(f"slowest: {said}", style="dim", no_wrap=True, overflow="ellipsis")]
+
+
+def _parts(moment: Moment) -> list[tuple[str, str]]:
+    status, summary = moment.status, moment.status.summary
     parts = [
         (f"{number:,} {NAMES[outcome]}", STYLES.get(outcome, ""))
-        for outcome, number in sorted(tally.outcomes.items())
-        if number
+        for outcome, number in sorted(summary.outcomes.items())
+        if number and outcome != "missing"
     ]
-    parts.append((f"{moment.open} open", "dim"))
-    usage = tally.usage
-    parts.append((f"{count(usage.context_tokens)} tokens", "dim"))
-    if tally.cost:
-        parts.append((dollars(tally.cost), "dim"))
+    if status.state != "running":
+        parts.insert(0, (status.state, "yellow"))
+    parts.append((f"{status.open} open", "dim"))
+    parts.append((f"{count(summary.usage.context_tokens)} tokens", "dim"))
+    if summary.cost:
+        parts.append((dollars(summary.cost), "dim"))
+    if status.rate_limited:
+        parts.append((f"{status.rate_limited:,} × 429", "yellow"))
     return parts

@@ -1,4 +1,4 @@
-"""Running a job: the runtime, the signals, and the results as they come.
+"""Running a job: the runtime, the signals, and what is shown meanwhile.
 
 The rule here: the first Ctrl-C stops taking samples, ends those under way and keeps everything that was finished; the
 second one leaves at once. Whatever ends the run, the summary counts every sample and says how to go on.
@@ -11,50 +11,50 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rich.console import Console
 
-from agent_core.clock import SystemClock
-from agent_core.compaction.settings import LLMCompaction
+from agent_core.entries import Opened
 from agent_core.errors import ConfigError
-from agent_core.evaluation.result import Result, encode
-from agent_core.evaluation.runner import Plan, Runner
+from agent_core.evaluation.coordinator import CoordinatorPlan
+from agent_core.evaluation.run import Running, RunOrder
+from agent_core.evaluation.runner import Plan
+from agent_core.evaluation.summary import Summary
+from agent_core.evaluation.worker import WorkOrder
 from agent_core.garbage import settle_garbage
-from agent_core.messages import SessionId, Usage
-from agent_core.models import cost
-from agent_core.session_protocol import Session
 from drivers.chatting.quiet import Quiet
 from drivers.errors import ending_signals
 from drivers.evaluating.job import Job
 from drivers.evaluating.options import SAMPLES_PER_ACTOR, RunOptions
 from drivers.evaluating.progress import Meter, shown
+from drivers.evaluating.pumping import pumped
 from drivers.options import PlaceOptions
 
 SHOW_CURSOR = "\x1b[?25h"
+LOOK_SECONDS = 0.2
 
 
-class Opening(Protocol):
-    """What the run needs of a runtime: `actors.Runtime` on a cluster, `LocalRuntime` in this process."""
+class Evaluating(Protocol):
+    """What a run needs of a runtime: `actors.Runtime` on a cluster, `LocalRuntime` in this process."""
 
-    def session(
-        self,
-        id: str | None = None,
-        *,
-        tools: Sequence[Any] = (),
-        labels: Mapping[str, str] | None = None,
-        **fields: Any,
-    ) -> Awaitable[Session]: ...
+    async def opening(self, tools: Sequence[Any] = (), **fields: Any) -> Opened: ...
+
+    async def evaluate(self, order: RunOrder) -> Running: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended. `failure` is what made going on useless, `signal` the number of the one that stopped it."""
+    """How a run ended. `failure` is what made going on useless, `signal` the number of the one that stopped it.
+
+    `summary` is None if it never began.
+    """
 
     failure: Exception | None = None
     signal: int | None = None
+    summary: Summary | None = None
 
 
 class Stopper:
@@ -63,7 +63,8 @@ class Stopper:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._task = asyncio.current_task()
-        self.runner: Runner | None = None
+        self.running: Running | None = None
+        self.stopping: asyncio.Task[Any] | None = None
         self.signal: int | None = None
 
     def install(self) -> None:
@@ -83,9 +84,9 @@ class Stopper:
             self.console.print("Left at once. Every result that was written is kept.", highlight=False)
             os._exit(128 + number)
         self.signal = number
-        if self.runner is not None:
+        if self.running is not None:
             note(self.console, "Stopping: what is under way is ended as cancelled. Ctrl-C again leaves at once.")
-            self.runner.stop()
+            self.stopping = asyncio.get_running_loop().create_task(self.running.command("stop"))
         elif self._task is not None:
             note(self.console, "Stopping: nothing has begun yet. Ctrl-C again leaves at once.")
             self._task.cancel()
@@ -110,34 +111,41 @@ async def run_job(job: Job, place: PlaceOptions, options: RunOptions) -> Ended:
                 if hint := runtime.dashboard_hint or runtime.dashboard_url:
                     note(console, hint)
                 note(console, f"Results: {job.places.results}")
-                failure = await _run_on(runtime, job, options, stopper)
+                return await _run_on(runtime, job, options, stopper)
         except asyncio.CancelledError:
             if stopper.signal in (None, signal.SIGINT):
                 raise
             sys.exit(128 + stopper.signal)
         finally:
             stopper.uninstall()
-        return Ended(failure, stopper.signal)
 
 
-async def _run_on(runtime: Opening, job: Job, options: RunOptions, stopper: Stopper) -> Exception | None:
+async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: Stopper) -> Ended:
     asking = job.asking
+    try:
+        opened = await runtime.opening(asking.tools, **asking.fields)
+        order = _order(job, options, opened, homes=getattr(runtime, "homes", 0))
+        running = stopper.running = await runtime.evaluate(order)
+    except Exception as error:  # noqa: BLE001 - the summary comes first, then what went wrong
+        return Ended(error, stopper.signal)
+    meter = Meter(time.monotonic)
+    looking = asyncio.create_task(_look(running, meter))
+    try:
+        async with shown(meter, stopper.console), pumped(order.results, job.results):
+            ended = await running.ended()
+    except Exception as error:  # noqa: BLE001 - as above
+        return Ended(error, stopper.signal, meter.summary)
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+    return Ended(ended.failure, stopper.signal, ended.status.summary)
 
-    async def opener(session_id: SessionId, labels: Mapping[str, str]) -> Session:
-        return await runtime.session(session_id, tools=asking.tools, labels=labels, **asking.fields)
 
-    def sink(result: Result) -> None:
-        job.results.write(encode(result))
-        job.tally.add(result)
-
-    runner = stopper.runner = Runner(opener, sink, _plan(job, options), SystemClock())
-    async with shown(Meter(job.tally, lambda: runner.open, time.monotonic), stopper.console):
-        try:
-            job.results.begin(job.record)
-            await runner.run(job.assignments())
-        except Exception as error:  # noqa: BLE001 - the summary comes first, then what went wrong
-            return error
-    return None
+async def _look(running: Running, meter: Meter) -> None:
+    while True:
+        if (status := await running.status()) is not None:
+            meter.status = status
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def note(console: Console, text: str) -> None:
@@ -145,25 +153,25 @@ def note(console: Console, text: str) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _plan(job: Job, options: RunOptions) -> Plan:
-    config = job.asking.configuration.session
-    compaction = config.compaction
-    summarises = compaction.model if isinstance(compaction, LLMCompaction) else None
-
-    def price(usage: Usage, summariser: Usage) -> float | None:
-        # A summariser that was never asked may have a price that nobody knows.
-        more = cost(summarises or config.model, summariser) if summariser != Usage() else 0.0
-        answers = cost(config.model, usage)
-        return None if answers is None or more is None else answers + more
-
-    return Plan(
-        run_id=job.record.run_id,
-        configuration=job.record.digest,
-        concurrency=min(options.concurrency, job.tally.planned),
-        timeout=options.timeout,
+def _order(job: Job, options: RunOptions, opened: Opened, *, homes: int) -> RunOrder:
+    index, places = job.begin()
+    record = job.record
+    plan = Plan(
+        run_id=record.run_id,
+        configuration=record.digest,
+        limits=job.limits,
         retries=options.retries,
         first_tokens=options.stream,
-        price=price,
+        primes=record.epochs > 1,
+    )
+    return RunOrder(
+        index=index.absolute(),
+        results=places.results.absolute(),
+        record=places.record.absolute(),
+        planned=record.planned,
+        concurrency=min(options.concurrency, record.planned),
+        plan=CoordinatorPlan(record.run_id, record.epochs, prime=record.epochs > 1, limits=job.run_limits, homes=homes),
+        work=WorkOrder(plan, job.program, opened),
     )
 
 
@@ -188,7 +196,7 @@ def _runtime(place: PlaceOptions, options: RunOptions) -> Any:
 def packing(options: RunOptions) -> tuple[int, int]:
     """How many session actors there are, and the most sessions on each. Raises ConfigError if they are too few."""
     at_once = options.concurrency
-    # Sessions are spread by hash, so one actor may get more than its share; a limit that is not asked for leaves room.
+    # A sample that ends and the one that takes its place are both there for a moment.
     each = options.sessions_per_actor or max(2, at_once)
     actors = options.actors or math.ceil(at_once / min(each, SAMPLES_PER_ACTOR))
     if actors * each < at_once:

@@ -61,7 +61,7 @@ def rows_of(summary: Summary) -> list[tuple[str, str]]:
     """The summary as names and figures, outcomes that did not happen left out."""
     rows: list[tuple[str, str]] = []
     for outcome, number in summary.outcomes.items():
-        if number or outcome == "completed":
+        if number or (outcome == "completed" and not summary.outcomes.get("scored")):
             rows.append((NAMES[outcome], f"{number:,} of {summary.planned:,}" if not rows else f"{number:,}"))
     if summary.earlier:
         rows.append(("kept from earlier", f"{summary.earlier:,}"))
@@ -81,9 +81,14 @@ def rows_of(summary: Summary) -> list[tuple[str, str]]:
     return rows
 
 
+def short(sample_id: str) -> str:
+    """The id, cut if it is long."""
+    return sample_id if len(sample_id) <= LONGEST_ID else sample_id[:LONGEST_ID] + "…"
+
+
 def failure_line(failure: Failure) -> str:
     """One failed sample on one line: which, what, and the beginning of why."""
-    name = failure.id if len(failure.id) <= LONGEST_ID else failure.id[:LONGEST_ID] + "…"
+    name = short(failure.id)
     epoch = f" (epoch {failure.epoch})" if failure.epoch > 1 else ""
     why = " ".join(failure.message.split())
     return f"{name}{epoch}: {NAMES[failure.outcome]}, {failure.kind}" + (f": {why}" if why else "")

@@ -16,6 +16,8 @@ from agent_core.evaluation.configuration import RunRecord
 from agent_core.evaluation.index import RunIndex
 from agent_core.evaluation.result import ResultHead, SampleOutcome, Timings
 from agent_core.evaluation.resume import sift
+from agent_core.evaluation.sample import Sample
+from agent_core.evaluation.standing import OpenSample, RunStatus
 from agent_core.evaluation.summary import Tally
 from agent_core.messages import Usage
 from drivers.evaluate import resume_command
@@ -44,7 +46,7 @@ def resumed(path: Path, samples: int = 6) -> None:
     """Open the file as a resumed run does, begin, and close it."""
     with RunIndex() as index, ResultsFile(Places.of(str(path)), "resume") as file:
         for number in range(samples):
-            index.add_sample(f"q{number}", number + 1)
+            index.add_sample(Sample(id=f"q{number}", input="?", line=number + 1))
         for _ in file.survey(sift(file.lines(), index, epochs=1, name=path.name)):
             pass
         file.begin(RECORD)
@@ -140,7 +142,7 @@ def test_after_lines_were_taken_out_the_file_still_has_one_writer(tmp_path: Path
     path.write_bytes(line(1, "cancelled") + line(0))
     places = Places.of(str(path))
     with RunIndex() as index, ResultsFile(places, "resume") as file:
-        index.add_sample("q1", 1)
+        index.add_sample(Sample(id="q1", input="?", line=1))
         for _ in file.survey(sift(file.lines(), index, epochs=1, name="r")):
             pass
         file.begin(RECORD)
@@ -234,26 +236,41 @@ def test_the_summary_is_one_json_object_where_that_is_wanted(
 def test_the_bar_and_the_line_say_how_far_how_fast_and_how_long() -> None:
     now = [100.0]
     tally = filled()
-    meter = Meter(tally, lambda: 16, lambda: now[0])
+    meter = Meter(lambda: now[0])
+    meter.status = RunStatus(run_id="r", state="running", summary=tally.summary(), open=16)
+    meter.read()
     for number in range(900, 920):
         tally.add(head(number))
     now[0] = 110.0
+    slow = (
+        OpenSample(id="q950", epoch=1, seconds=42.0, worker="w"),
+        OpenSample(id="q951", epoch=1, seconds=1.0, worker="w"),
+    )
+    meter.status = RunStatus(
+        run_id="r", state="running", summary=tally.summary(), open=16, rate_limited=3, slowest=slow
+    )
     moment = meter.read()
+    assert moment is not None
     assert (moment.done, moment.per_second, moment.left) == (725, 2.0, 137.5)
     console = Console(file=io.StringIO(), width=80, force_terminal=True, record=True)
-    console.print(bar_of(moment, tally))
+    console.print(bar_of(moment))
     text = console.export_text()
     assert all(len(row) <= 80 for row in text.splitlines())
-    for said in ("725/1,000", "72 %", "2/s", "2 min 18 s left", "3 infrastructure failed", "16 open"):
+    assert "slowest: q950 42 s" in text
+    assert "q951" not in text
+    for said in ("725/1,000", "72 %", "2/s", "2 min 18 s left", "3 infrastructure failed", "16 open", "3 × 429"):
         assert said in text
-        assert said in line_of(moment, tally) or said in ("725/1,000", "72 %")
+        assert said in line_of(moment) or said in ("725/1,000", "72 %")
 
 
 def test_nothing_is_said_of_a_rate_that_is_not_known() -> None:
-    meter = Meter(Tally(5), lambda: 0, lambda: 1.0)
+    meter = Meter(lambda: 1.0)
+    assert meter.read() is None
+    meter.status = RunStatus(run_id="r", state="running", summary=Tally(5).summary())
     moment = meter.read()
+    assert moment is not None
     assert (moment.per_second, moment.left) == (None, None)
-    assert "left" not in line_of(moment, Tally(5))
+    assert "left" not in line_of(moment)
 
 
 @pytest.mark.parametrize(

@@ -40,15 +40,15 @@ def result(of: Sample, epoch: int = 1, outcome: SampleOutcome = "completed", con
 def indexed(samples: Iterable[Sample]) -> RunIndex:
     index = RunIndex()
     for one in samples:
-        assert index.add_sample(one.id, one.line) is None
+        assert index.add_sample(one) is None
     return index
 
 
 def test_a_duplicate_id_is_told_with_the_line_that_has_it() -> None:
     with RunIndex() as index:
-        assert index.add_sample("a", 3) is None
-        assert index.add_sample("b", 4) is None
-        assert index.add_sample("a", 9) == 3
+        assert index.add_sample(Sample(id="a", input="?", line=3)) is None
+        assert index.add_sample(Sample(id="b", input="?", line=4)) is None
+        assert index.add_sample(Sample(id="a", input="?", line=9)) == 3
         assert index.samples == 2
 
 

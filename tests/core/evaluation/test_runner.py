@@ -10,9 +10,13 @@ from agent_core.clock import SystemClock
 from agent_core.config import SessionConfig
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError, PlacementError, ProviderError
+from agent_core.evaluation.limits import SampleLimits
+from agent_core.evaluation.program import Agent, Program, chat
 from agent_core.evaluation.result import Result
 from agent_core.evaluation.runner import Plan, Runner
 from agent_core.evaluation.sample import Assignment, Sample
+from agent_core.evaluation.score import Scorer
+from agent_core.evaluation.source import Listed
 from agent_core.hosting import SessionHost
 from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
@@ -63,22 +67,26 @@ class World:
             self.model.script.append(said)
         return self.model.stream(request)
 
-    async def open(self, session_id: SessionId, labels: Mapping[str, str]) -> Session:
+    async def open(self, session_id: SessionId, labels: Mapping[str, str], sample: Sample) -> LocalSession:
         self.opened.append(session_id)
         opened = Opened(config=SessionConfig(model="local/fake"), labels=dict(labels))
         return LocalSession(await self.host.open(session_id, opened), self.host)
 
-    def runner(self, **plan: Any) -> Runner:
+    def runner(self, agent: Agent = chat, scorers: tuple[Scorer, ...] = (), **plan: Any) -> Runner:
         settings = {"run_id": "r", "configuration": "c", "jitter": lambda: 0.0, **plan}
-        return Runner(self.open, self.results.append, Plan(**settings), self.clock)
+        return Runner(self.open, self.results.append, Plan(**settings), self.clock, Program(agent, scorers))
 
     def by_id(self) -> dict[str, Result]:
         assert len({result.id for result in self.results}) == len(self.results)
         return {result.id: result for result in self.results}
 
 
-def samples(count: int) -> Iterator[Assignment]:
+def assignments(count: int) -> Iterator[Assignment]:
     return (Assignment(Sample(id=f"q{n}", input=f"question {n}", target=n, line=n + 1)) for n in range(count))
+
+
+def samples(count: int) -> Listed:
+    return Listed(assignments(count))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -132,12 +140,12 @@ async def test_no_more_than_the_concurrency_is_held_and_the_dataset_is_read_no_f
 
     def counted() -> Iterator[Assignment]:
         nonlocal taken
-        for assignment in samples(100):
+        for assignment in assignments(100):
             taken += 1
             yield assignment
 
     runner = world.runner(concurrency=4)
-    running = asyncio.create_task(runner.run(counted()))
+    running = asyncio.create_task(runner.run(Listed(counted())))
     await until(lambda: len(world.model.requests) == 4)
     assert (taken, runner.open, runner.taken) == (4, 4, 4)
     world.model.gate.set()
@@ -187,7 +195,7 @@ async def test_an_answer_cut_at_max_tokens_is_a_limit_and_keeps_what_was_said() 
 async def test_a_sample_that_takes_too_long_is_a_limit_and_keeps_its_transcript() -> None:
     world = World()
     world.model.gate = asyncio.Event()
-    await world.runner(timeout=0.05).run(samples(1))
+    await world.runner(limits=SampleLimits(time=0.05)).run(samples(1))
     (result,) = world.results
     assert (result.outcome, result.limit, result.attempts) == ("limit_hit", "time", 1)
     assert result.transcript
@@ -199,7 +207,7 @@ async def test_a_time_out_inside_the_agent_is_not_taken_for_the_limit() -> None:
         raise TimeoutError("a lookup took too long")
 
     world = World()
-    await world.runner(agent=agent, timeout=100.0).run(samples(1))
+    await world.runner(agent=agent, limits=SampleLimits(time=100.0)).run(samples(1))
     assert world.results[0].outcome == "infrastructure_failed"
 
 
@@ -274,7 +282,7 @@ async def test_a_sink_that_cannot_write_ends_the_run_with_its_error_and_puts_the
 
 
 async def test_a_configuration_that_is_refused_ends_the_run_at_once() -> None:
-    async def refuse(_id: SessionId, _labels: Mapping[str, str]) -> Session:
+    async def refuse(_id: SessionId, _labels: Mapping[str, str], _sample: Sample) -> LocalSession:
         raise ConfigError("model: no known window")
 
     world = World()
@@ -315,19 +323,19 @@ async def test_a_server_that_was_reached_and_is_lost_fails_samples_and_not_the_r
 
 async def test_a_dataset_that_breaks_off_ends_the_run_after_what_was_taken() -> None:
     def broken() -> Iterator[Assignment]:
-        yield from samples(3)
+        yield from assignments(3)
         raise ConfigError("questions.jsonl line 4 has changed", kind="dataset")
 
     world = World()
     with pytest.raises(ConfigError, match="line 4"):
-        await world.runner(concurrency=1).run(broken())
+        await world.runner(concurrency=1).run(Listed(broken()))
     assert [result.outcome for result in world.results] == ["completed"] * 3
 
 
 async def test_a_place_that_cannot_be_had_is_tried_again_and_then_a_result_without_a_session() -> None:
     tries: list[SessionId] = []
 
-    async def nowhere(session_id: SessionId, _labels: Mapping[str, str]) -> Session:
+    async def nowhere(session_id: SessionId, _labels: Mapping[str, str], _sample: Sample) -> LocalSession:
         tries.append(session_id)
         raise PlacementError("no actor is free")
 
@@ -346,8 +354,8 @@ async def test_a_session_that_dies_after_its_answer_leaves_the_answer_and_says_t
 
     world = World()
 
-    async def opener(session_id: SessionId, labels: Mapping[str, str]) -> Session:
-        await world.open(session_id, labels)
+    async def opener(session_id: SessionId, labels: Mapping[str, str], sample: Sample) -> LocalSession:
+        await world.open(session_id, labels, sample)
         shell = world.host.find(session_id)
         assert shell is not None
         return Dying(shell, world.host)

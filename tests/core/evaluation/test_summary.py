@@ -35,7 +35,7 @@ def test_outcomes_add_up_to_what_was_planned(outcomes: list[SampleOutcome], unfi
     summary = tally.summary()
     assert sum(summary.outcomes.values()) == summary.planned
     assert summary.outcomes["missing"] == unfinished
-    assert summary.whole == (unfinished == 0 and set(outcomes) <= {"completed"})
+    assert summary.whole == (unfinished == 0 and set(outcomes) <= {"completed", "scored"})
 
 
 def test_unknown_usage_and_price_are_not_counted_as_zero() -> None:
