@@ -7,6 +7,8 @@ arXiv:2411.00640). What has no score is in no mean; the coverage says how far it
 
 import math
 
+from pydantic import computed_field
+
 from agent_core.evaluation.statistics.arrays import Floats, only_shares, scored
 from agent_core.evaluation.statistics.intervals import Interval, effective_trials, wilson
 from agent_core.evaluation.statistics.reducing import MEAN, Reducer, reduce
@@ -44,6 +46,7 @@ class Coverage(Frozen):
     if_wrong: float | None = None
     if_right: float | None = None
 
+    @computed_field
     @property
     def share(self) -> float:
         """From 0 to 1; 1 where nothing was planned."""

@@ -6,6 +6,8 @@ The rule here: every condition gives one check with the figures it rests on, and
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from pydantic import computed_field
+
 from agent_core.errors import ConfigError
 from agent_core.evaluation.result import ANSWERED
 from agent_core.evaluation.statistics.collected import Collected
@@ -56,7 +58,10 @@ class Conditions:
 
 
 class Check(Frozen):
-    """One condition, what was held against it (`value`, in its `interval` if it has one), and whether it passed."""
+    """One condition, what was held against it (`value`, in its `interval` if it has one), and whether it passed.
+
+    `counts`: the value is a number of samples.
+    """
 
     condition: str
     value: float | None
@@ -64,6 +69,7 @@ class Check(Frozen):
     passed: bool
     interval: Interval | None = None
     note: str = ""
+    counts: bool = False
 
 
 class Gate(Frozen):
@@ -75,6 +81,7 @@ class Gate(Frozen):
     checks: tuple[Check, ...]
     comparison: Comparison | None = None
 
+    @computed_field
     @property
     def passed(self) -> bool:
         return all(check.passed for check in self.checks)
@@ -203,4 +210,5 @@ def _failures(run: Collected, allowed: Allowed) -> Check:
         bound=allowed.number,
         passed=value <= allowed.number + ROUNDING,
         note=f"{failed:,} of {run.planned:,}",
+        counts=not allowed.is_share,
     )

@@ -6,6 +6,7 @@ The rule here: only pairs count, and a difference is what came after less what w
 import math
 
 import numpy as np
+from pydantic import computed_field
 
 from agent_core.evaluation.statistics.arrays import Floats, only_shares
 from agent_core.evaluation.statistics.exact import binomial_test, t_quantile
@@ -42,6 +43,7 @@ class Difference(Frozen):
     mcnemar: McNemar | None = None
     detectable: float | None = None
 
+    @computed_field
     @property
     def p(self) -> float | None:
         """The p-value to go by: McNemar's where scores are 0 and 1, otherwise that of the permutation test."""

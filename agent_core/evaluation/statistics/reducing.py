@@ -1,11 +1,11 @@
 """Reducers: what makes one number of the scores of a sample's epochs.
 
-The rule here: only epochs that have a score are looked at, and a sample for which they do not suffice gets none. So
-every reducer takes an array of samples by epochs, NaN where there is no score, and gives one value for each sample.
+The rule here: only epochs that have a score are looked at, and a sample for which they do not suffice gets none: where
+more epochs would make a higher or lower value (max, at-least-k) that is every sample that lacks one. So every reducer
+takes an array of samples by epochs, NaN where there is no score, and gives one value for each sample.
 """
 
 import re
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -56,8 +56,8 @@ def reducer_of(text: str, *, epochs: int) -> Reducer:
 def reduce(values: Floats, reducer: Reducer = MEAN) -> Floats:
     """One value for each sample (row); NaN where its epochs do not suffice.
 
-    at-least-k is 1 or 0 as soon as the unscored epochs cannot change it. pass@k and pass^k are for scores of 0 and 1
-    and need k epochs with a score.
+    max and at-least-k (1 if so many epochs scored 1, else 0) need all epochs. pass@k and pass^k are for scores of 0 and
+    1 and need k of them. The mode of several that are equally frequent is the smallest.
     """
     if values.shape[1] == 1 and reducer.kind in _PLAIN:
         return values[:, 0].copy()
@@ -65,9 +65,10 @@ def reduce(values: Floats, reducer: Reducer = MEAN) -> Floats:
         case "mean":
             return _mean(values)
         case "median":
-            return _of_scored(values, lambda rows: np.asarray(np.nanmedian(rows, axis=1), dtype=np.float64))
+            return _median(values)
         case "max":
-            return _of_scored(values, lambda rows: np.nanmax(rows, axis=1))
+            # The maximum of a row with NaN is NaN.
+            return values.max(axis=1)
         case "mode":
             return _mode(values)
         case "at-least":
@@ -125,13 +126,13 @@ def _mean(values: Floats) -> Floats:
     return np.where(scores > 0, np.nansum(values, axis=1) / np.maximum(scores, 1.0), np.nan)
 
 
-def _of_scored(values: Floats, reducing: Callable[[Floats], Floats]) -> Floats:
-    """What `reducing` makes of the rows that have a score; NumPy warns of the others."""
-    reduced = np.full(values.shape[0], np.nan)
+def _median(values: Floats) -> Floats:
+    medians = np.full(values.shape[0], np.nan)
+    # NumPy warns of rows that have nothing.
     there = ~np.isnan(values).all(axis=1)
     if there.any():
-        reduced[there] = reducing(values[there])
-    return reduced
+        medians[there] = np.nanmedian(values[there], axis=1)
+    return medians
 
 
 def _mode(values: Floats) -> Floats:
@@ -147,7 +148,5 @@ def _mode(values: Floats) -> Floats:
 
 
 def _at_least(values: Floats, k: int) -> Floats:
-    right = _right(values)
-    open_epochs = np.isnan(values).sum(axis=1)
-    reached, out_of_reach = right >= k, right + open_epochs < k
-    return np.where(reached, 1.0, np.where(out_of_reach, 0.0, np.nan))
+    whole = ~np.isnan(values).any(axis=1)
+    return np.where(whole, (_right(values) >= k).astype(np.float64), np.nan)
