@@ -114,7 +114,7 @@ class _Reading:
             case Steered(turn_id=turn_id, accepted=seqs) if (turn := self._turns.get(turn_id)) is not None:
                 turn.steered += [_words(self._accepted[seq]) for seq in seqs]
             case ToolBatch(turn_id=turn_id, calls=calls) if (turn := self._turns.get(turn_id)) is not None:
-                turn.tools += [call.name for call in calls if call.name not in turn.tools]
+                turn.tools = list(dict.fromkeys((*turn.tools, *(call.name for call in calls))))
             case _:
                 pass
 

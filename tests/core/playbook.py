@@ -49,6 +49,7 @@ from agent_core.ports import (
     ToolUseDelta,
     UsageUpdate,
 )
+from agent_core.seeding import regular
 from agent_core.status import CompactResult
 from agent_core.tools.definition import ToolDefinition, ToolReference
 from agent_core.turn import Machine
@@ -152,9 +153,11 @@ class Step:
 
 
 class Playbook:
-    """A session of `tools` on the fake model `local/fake`, opened already. Each input takes a second."""
+    """A session of `tools` on the fake model `local/fake`, opened with `history`. Each input takes a second."""
 
-    def __init__(self, *tools: ToolDefinition, limit: int = LIMIT, **config: Any) -> None:
+    def __init__(
+        self, *tools: ToolDefinition, limit: int = LIMIT, history: Sequence[Message] = (), **config: Any
+    ) -> None:
         self._limit = limit
         self.now = 1_000.0
         self.records: list[Record] = []
@@ -162,7 +165,7 @@ class Playbook:
         self._call = 0
         self._forgotten: set[str] = set()
         given = {"model": "local/fake", "compaction": None, "max_tokens": 1_000, **config}
-        opened = Record(1, 1, self.now, Opened(config=SessionConfig(**given), tools=tools))
+        opened = Record(1, 1, self.now, Opened(config=SessionConfig(**given), tools=tools, history=regular(history)))
         self.records.append(opened)
         conversation = Conversation(SESSION)
         conversation.apply(opened)

@@ -1,5 +1,7 @@
 """Mechanical compaction: when it is due, what it shortens, what it says of itself, that requests come after it."""
 
+from typing import Any
+
 import pytest
 
 from agent_core.compaction.last_resort import plan_last_resort
@@ -17,7 +19,7 @@ from tests.core.playbook import APPROVE, LOOKUP, Playbook, outside, report, user
 LONG = "long " * 400
 
 
-def book_of(turns: int, *, summary: str | None = None, **config: object) -> Playbook:
+def book_of(turns: int, *, summary: str | None = None, **config: Any) -> Playbook:
     """A book of `turns` turns with one long result each, in a window of 10,000 tokens."""
     book = Playbook(LOOKUP, limit=10_000, **config)
     for number in range(1, turns + 1):

@@ -21,7 +21,7 @@ from agent_core.content import TextBlock, ToolResultBlock
 from agent_core.conversation import Conversation
 from agent_core.entries import Accepted, Opened, ToolSettled, TurnEnded, decode, encode
 from agent_core.errors import ProviderError, ProviderErrorKind
-from agent_core.messages import TurnId, Usage, UserMessage
+from agent_core.messages import Message, TurnId, Usage, UserMessage
 from agent_core.payloads import ToolResults, UserInput, When
 from agent_core.ports import (
     ModelEvent,
@@ -33,9 +33,11 @@ from agent_core.ports import (
     ToolUseDelta,
     UsageUpdate,
 )
+from agent_core.seeding import regular
 from agent_core.turn import Machine
 from tests.core.invariants import FOLDED, check_pairs, check_records, check_request, check_state
 from tests.core.playbook import SESSION
+from tests.core.said_before import BEFORE
 from tests.core.strategies import FAILURES, TOOLS, deltas, good_calls, odd_calls, rare, stops, texts, usages
 
 WINDOW = 1_500
@@ -55,6 +57,8 @@ class Owner:
 class TurnMachine(RuleBasedStateMachine):
     """See the module."""
 
+    history: tuple[Message, ...] = ()
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
@@ -65,7 +69,7 @@ class TurnMachine(RuleBasedStateMachine):
         self.runs: Counter[str] = Counter()
         compaction = ThresholdCompaction(threshold=0.3, keep_recent_turns=1)
         config = SessionConfig(model="local/fake", max_tokens=300, max_steps=4, compaction=compaction)
-        opened = Record(1, 1, self.now, Opened(config=config, tools=TOOLS))
+        opened = Record(1, 1, self.now, Opened(config=config, tools=TOOLS, history=self.history))
         self.journal.append(opened)
         conversation = Conversation(SESSION)
         conversation.apply(opened)
@@ -364,8 +368,16 @@ class TurnMachine(RuleBasedStateMachine):
         assert any(isinstance(command, out.CallModel) for command in commands), "it is dead"
 
 
+class SeededTurnMachine(TurnMachine):
+    """The same behind what was said elsewhere, with calls whose ids the model uses again."""
+
+    history = regular(BEFORE)
+
+
 TestTurnMachine = TurnMachine.TestCase
 TestTurnMachine.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+TestSeededTurnMachine = SeededTurnMachine.TestCase
+TestSeededTurnMachine.settings = settings(max_examples=30, stateful_step_count=50, deadline=None)
 
 
 def _starts(record: Record, call: str) -> bool:

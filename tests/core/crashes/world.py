@@ -18,6 +18,7 @@ from agent_core.hosting import SessionHost
 from agent_core.journals.memory import MemoryJournal
 from agent_core.messages import SessionId, TurnId
 from agent_core.ports import Record
+from agent_core.seeding import regular
 from agent_core.session import Ports, Shell
 from agent_core.simulation.processes import Process
 from agent_core.simulation.world import LoopClock, ProcessDied
@@ -32,6 +33,7 @@ from tests.core.crashes.points import (
     Provider,
 )
 from tests.core.crashes.script import TOOLS
+from tests.core.said_before import BEFORE
 
 Result = TypeVar("Result")
 SESSION = SessionId("s")
@@ -53,6 +55,7 @@ OPENED = Opened(
     ),
     tools=TOOLS,
     labels={"kept": "yes"},
+    history=regular(BEFORE),
 )
 
 
