@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from actors import Runtime
-from agent_core.errors import RayconteurError, SessionError
+from agent_core.errors import ConfigError, RayconteurError, SessionError
 from agent_core.runtime_protocol import SessionKeeper
 from agent_core.scripted.server import ScriptedServer
 from tests.actors.world import config, inside
+from tests.core.playbook import lines_of
+from tests.core.said_before import BEFORE, LINES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,6 +35,21 @@ async def test_sessions_are_listed_forked_and_written_out(runtime: Runtime, serv
     head, *lines = await keeper.export("keeping")
     assert json.loads(head)["session_id"] == "keeping"
     assert len(lines) == red[1].last_seq
+
+
+async def test_a_session_begins_with_a_history_and_keeps_it(runtime: Runtime, server: ScriptedServer) -> None:
+    session = await runtime.session("parcels", history=BEFORE, **config(server))
+    assert await session.ask("And now?") == "You said: And now?"
+    history = await session.history()
+    assert [message.id for message in history[:6]] == [f"parcels/1.{number}" for number in range(1, 7)]
+    assert tuple(line for message in history[:6] for line in lines_of(message)) == LINES
+    again = await runtime.session("parcels", history=history[:6], **config(server))
+    assert await again.history() == history
+    with pytest.raises(ConfigError, match="with another history"):
+        await runtime.session("parcels", history=BEFORE[:4], **config(server))
+    with pytest.raises(ConfigError, match="message 1 is an answer to nothing"):
+        await runtime.session("others", history=BEFORE[1:], **config(server))
+    assert not await runtime.exists("others")
 
 
 def _active(actor: Any) -> list[str]:

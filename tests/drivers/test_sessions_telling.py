@@ -6,16 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from agent_core.entries import Compacted, Complete, ToolSettled, TurnEnded
+from agent_core.config import SessionConfig
+from agent_core.entries import Cleared, Compacted, Complete, Opened, ToolSettled, TurnEnded
 from agent_core.journals.info import SessionInfo
+from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
 from agent_core.overlays import Summary
 from agent_core.ports import Record
+from agent_core.seeding import regular
 from agent_core.testing import Says
 from drivers.chatting.pieces import Listed, Noted, Piece, Summarised, ToolUsed, UserSaid
 from drivers.listing.figures import age
 from drivers.listing.telling import as_data, told
 from tests.core.playbook import LOOKUP
+from tests.core.said_before import BEFORE
 from tests.core.stage import Stage, until
 
 ID = SessionId("s")
@@ -77,6 +81,51 @@ async def test_a_turn_that_a_summary_covers_in_part_is_shown_whole(
 async def test_a_summary_that_ends_with_a_tools_result_leaves_its_turn_standing() -> None:
     records = summarised_through(await records_of_two_turns(), ToolSettled, 0)
     assert said(pieces_of(records)) == ["Second?"]
+
+
+async def records_behind_a_history() -> Sequence[Record]:
+    stage = Stage(Says("Here."))
+    opened = Opened(config=SessionConfig(model="local/fake"), history=regular(BEFORE))
+    session = LocalSession(await stage.host.open(ID, opened), stage.host)
+    await session.ask("And now?")
+    return await stage.journal.read(ID)
+
+
+async def test_what_a_session_began_with_is_shown_first() -> None:
+    pieces = pieces_of(await records_behind_a_history())
+    assert said(pieces) == ["Where is my parcel?", "And the other one?", "And now?"]
+    assert pieces[1] == Noted("said before the session was opened")
+    assert [piece.result for piece in pieces if isinstance(piece, ToolUsed)] == ["not here", "found"]
+
+
+@pytest.mark.parametrize(
+    ("through", "shown", "before", "until"),
+    [
+        ("s/1.4", ["And the other one?", "And now?"], "1 earlier turn", "u1"),
+        ("s/1.6", ["And now?"], "2 earlier turns", "u2"),
+        ("s/4", [], "3 earlier turns", "u3"),
+    ],
+)
+async def test_a_summary_may_end_within_what_a_session_began_with(
+    through: str, shown: list[str], before: str, until: str
+) -> None:
+    records = await records_behind_a_history()
+    summary = Summary(job_id="1.1", through=through, text="Much was said.")
+    entry = Compacted(strategy="llm", overlays=(summary,), tokens_before=9, tokens_after=5)
+    records = [*records, replace(records[-1], seq=records[-1].seq + 1, entry=entry)]
+    pieces = pieces_of(records)
+    assert said(pieces) == shown
+    assert Summarised("Much was said.", until=until) in pieces
+    assert any(isinstance(piece, Noted) and piece.text.startswith(f"{before}, of which") for piece in pieces)
+    assert said(pieces_of(records, full=True)) == ["Where is my parcel?", "And the other one?", "And now?"]
+
+
+async def test_what_a_session_began_with_is_gone_with_what_was_cleared() -> None:
+    records = await records_behind_a_history()
+    records = [*records, replace(records[-1], seq=records[-1].seq + 1, entry=Cleared())]
+    assert said(pieces_of(records)) == []
+    noted = [piece.text for piece in pieces_of(records) if isinstance(piece, Noted)]
+    assert noted[0].startswith("3 earlier turns cleared")
 
 
 async def test_a_turn_that_is_open_and_messages_that_wait_are_shown_as_such() -> None:
