@@ -1,0 +1,172 @@
+"""Solving a sample in this process: the task's own solvers, with Inspect's own state, over our sessions.
+
+The rule here: the chain of solvers runs as it was written. Tools run here, beside the session, in Inspect's own loop
+(its approvals, its bounds of output, its errors); to the session they are external. What was solved is kept until it
+has been scored.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Coroutine
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from inspect_ai import Task
+from inspect_ai.dataset import Sample as InspectSample
+from inspect_ai.model import ChatMessage, ChatMessageUser, Model, ModelName
+from inspect_ai.scorer import Scorer as InspectScorer
+from inspect_ai.scorer import Target
+from inspect_ai.solver import TaskState
+from inspect_ai.util import LimitExceededError
+
+from agent_core.evaluation.attended import LimitHit
+from agent_core.evaluation.limits import Limit
+from agent_core.evaluation.sample import Sample
+from agent_core.session_protocol import Session
+from drivers.inspecting import inside
+from drivers.inspecting.conversations import Conversations
+from drivers.inspecting.model import ASKED, session_model
+from drivers.inspecting.samples import inspect_sample
+
+LIMITS: dict[str, Limit] = {
+    "message": "messages",
+    "token": "tokens",
+    "time": "time",
+    "working": "working_time",
+    "turn": "turns",
+    "cost": "cost",
+}
+MOST_KEPT = 10_000
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Solved:
+    """A sample that was solved: its state, and the settings of the session that solved it."""
+
+    state: TaskState
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+class SolvedStates:
+    """What was solved here and waits to be scored, by the id of its session. The oldest give way."""
+
+    def __init__(self) -> None:
+        self._states: OrderedDict[str, Solved] = OrderedDict()
+
+    def keep(self, session_id: str, solved: Solved) -> None:
+        """Keep it until it is taken."""
+        self._states[session_id] = solved
+        while len(self._states) > MOST_KEPT:
+            self._states.popitem(last=False)
+
+    def get(self, session_id: str) -> Solved | None:
+        """What was solved in this session, if it was here."""
+        return self._states.get(session_id)
+
+    def drop(self, session_id: str) -> None:
+        """It has been scored."""
+        self._states.pop(session_id, None)
+
+
+async def alone(work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives, run in a task of its own: what it sets in its context stays there."""
+    task = asyncio.create_task(work)
+    try:
+        return await task
+    finally:
+        if not task.done():
+            task.cancel()
+
+
+def state_of(task: Task, sample: InspectSample, epoch: int, model: Model) -> TaskState:
+    """The state that a sample's solvers begin with."""
+    return TaskState(
+        model=ModelName(model),
+        sample_id=sample.id or 0,
+        epoch=epoch,
+        input=sample.input,
+        target=Target(sample.target),
+        choices=sample.choices,
+        messages=messages_of(sample),
+        message_limit=task.message_limit,
+        token_limit=cast("int | None", task.token_limit),
+        token_limit_type=task.token_limit_type or "all",
+        cost_limit=task.cost_limit,
+        metadata=deepcopy(sample.metadata) if sample.metadata else {},
+    )
+
+
+def messages_of(sample: InspectSample) -> list[ChatMessage]:
+    """The messages that a sample begins with."""
+    if isinstance(sample.input, str):
+        return [ChatMessageUser(content=sample.input, source="input")]
+    return [message.model_copy(deep=True, update={"source": "input"}) for message in sample.input]
+
+
+class Solving:
+    """The agent of a task: runs its solvers on the session that it is handed."""
+
+    def __init__(self, task: Task, scorers: list[InspectScorer], states: SolvedStates) -> None:
+        self._task, self._scorers, self._states = task, scorers, states
+        self._models: dict[str, Model] = {}
+
+    async def __call__(self, session: Session, sample: Sample) -> str:
+        """The answer. Raises LimitHit for a limit of the task's, what the session raises, and what solvers raise."""
+        return await alone(self._solve(session, sample))
+
+    async def _solve(self, session: Session, sample: Sample) -> str:
+        task, given = self._task, inspect_sample(sample)
+        status = await session.status()
+        model = self._models.setdefault(status.model, session_model(status.model))
+        state = state_of(task, given, epoch_of(session), model)
+        conversations = Conversations(session, history_before(sample, given), task.config)
+        ASKED.set(conversations)
+        setting = inside.Setting(task, model, self._scorers, task.model_roles or {})
+        solved = Solved(state, settings_of(session))
+        try:
+            async with inside.of_sample(setting, given, state) as generate:
+                await self._run(solved, generate)
+            await conversations.finish(solved.state.messages)
+        except LimitExceededError as error:
+            solved.state = inside.sample_state() or solved.state
+            if error.type in LIMITS:
+                self._states.keep(session.id, solved)
+                raise LimitHit(f"{error.message}.", LIMITS[error.type]) from error
+        finally:
+            await conversations.close()
+        self._states.keep(session.id, solved)
+        return solved.state.output.completion
+
+    async def _run(self, solved: Solved, generate: Any) -> None:
+        plan = inside.resolve_plan(self._task, None)
+        try:
+            async with inside.limited(solved.state, self._task):
+                solved.state = await plan(solved.state, generate)
+        except inside.TerminateSampleError:
+            solved.state = inside.sample_state() or solved.state
+        finally:
+            solved.state.completed = True
+
+
+def history_before(sample: Sample, given: InspectSample) -> list[ChatMessage]:
+    """What the sample's session was opened with, as Inspect has it."""
+    return [] if isinstance(given.input, str) or not sample.history else given.input[:-1]
+
+
+def epoch_of(session: Session) -> int:
+    """Which epoch of its sample a session is: as its labels say, 1 if they do not."""
+    conversation = getattr(session, "conversation", None)
+    labels = conversation.labels if conversation is not None else {}
+    epoch = labels.get("epoch", "1")
+    return int(epoch) if epoch.isdecimal() else 1
+
+
+def settings_of(session: Session) -> dict[str, Any]:
+    """The settings by which another model of the same kind can be asked, where the session tells them."""
+    conversation = getattr(session, "conversation", None)
+    if conversation is None:
+        return {}
+    kept = {"model", "api_key", "base_url", "wire", "context_limit", "temperature", "extra", "timeout", "streaming"}
+    return conversation.config.model_dump(mode="json", include=kept, exclude_none=True)
