@@ -153,9 +153,11 @@ class Coordinator:
     def _is_done(self, worker: _Worker, home: int | None) -> bool:
         if worker.open or self._held or not self._exhausted or self._ready:
             return False
-        return not self._bound.get(-1 if home is None else home)
+        return not self._ready_at(home)
 
     def _anything_left(self) -> bool:
+        while not (self._exhausted or self._ready or self._held or any(self._bound.values())):
+            self._read_on()
         return bool(not self._exhausted or self._ready or self._held or any(self._bound.values()))
 
     # --- handing out ------------------------------------------------------------------------------------------------
@@ -173,12 +175,11 @@ class Coordinator:
                 given.append(assignment)
 
     def _next(self, home: int | None) -> Assignment | None:
-        bound = self._bound.get(-1 if home is None else home)
-        if bound:
-            return bound.popleft()
-        while not self._ready and not self._exhausted:
+        bound = self._ready_at(home)
+        while not (bound or self._ready or self._exhausted):
             self._read_on()
-        return self._ready.popleft() if self._ready else None
+        first = bound or self._ready
+        return first.popleft() if first else None
 
     def _read_on(self) -> None:
         """Make the assignments of the next sample of the dataset."""
