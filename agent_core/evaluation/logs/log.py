@@ -16,7 +16,6 @@ from agent_core.evaluation.logs.closing import Ending, Figures, Spool, array
 from agent_core.evaluation.logs.encoding import as_json
 from agent_core.evaluation.logs.names import journal_name, journal_number, log_id, member_name
 from agent_core.evaluation.logs.sample import EncodedSample
-from agent_core.evaluation.logs.spec import LogSpec
 from agent_core.evaluation.logs.summaries import summary_of
 from agent_core.evaluation.logs.zipped import compress
 
@@ -29,9 +28,12 @@ _LAST = (names.SUMMARIES, names.REDUCTIONS, names.HEADER)
 class EvalLog:
     """One log, open for adding samples. Use it as a context manager; in one thread at a time."""
 
-    def __init__(self, path: Path, spec: LogSpec, *, room: int = ROOM) -> None:
-        """Begin the log, or go on with it: see `Archive`. Raises ConfigError if it is something else, OSError."""
-        self.path, self._start = path, spec.start()
+    def __init__(self, path: Path, start: Mapping[str, Any], *, room: int = ROOM) -> None:
+        """Begin the log, or go on with it: see `Archive`. `start` is what it says of its run: see `LogSpec.start`.
+
+        Raises ConfigError if the file is something else or is being written, OSError.
+        """
+        self.path, self._start = path, start
         self._archive = Archive(path, room=room)
         self._pending: list[bytes] = []
         self._pending_size = 0
