@@ -52,16 +52,13 @@ class LogFile:
             self._load()
             start = self._json(names.START)
             self.header = self._json(names.HEADER)
-            if start is None and self.header is None:
-                raise ConfigError("It does not say what it is the log of.", kind="results")
+            self.start = _start(start or self.header)
         except ConfigError as error:
             self.close()
             raise ConfigError(f"{path} is no log that can be read. {error} Leave it out.", kind="results") from None
         except BaseException:
             self.close()
             raise
-        told: Json = start if start is not None else self.header or {}
-        self.start: Json = {name: told[name] for name in ("version", "eval", "plan") if name in told}
 
     def __enter__(self) -> Self:
         return self
@@ -132,3 +129,10 @@ class LogFile:
             return json.loads(self.content(found))
         except ValueError:
             raise ConfigError(f"Its member {name} is no JSON.", kind="results") from None
+
+
+def _start(told: Json | None) -> Json:
+    """The beginning of a log, from the member that tells it. Raises ConfigError without one."""
+    if told is None or not isinstance(told.get("eval"), dict):
+        raise ConfigError("It does not say what it is the log of.", kind="results")
+    return {name: told[name] for name in ("version", "eval", "plan") if name in told}

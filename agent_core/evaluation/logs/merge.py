@@ -130,7 +130,7 @@ class Merge:
         try:
             sql = "SELECT id, epoch, source, at, length, uuid FROM result ORDER BY seq"
             for sample_id, epoch, number, at, length, uuid in self._index.execute(sql):
-                source, file = self.sources[number], files[number]
+                source, file = self.sources[int(number)], files[int(number)]
                 file.seek(at)
                 line = file.read(length)
                 logged = _logged(source, member_name(log_id(sample_id), epoch), uuid)
@@ -164,9 +164,10 @@ class Merge:
             source.repeated += 1
             return
         wins = (final, ended) >= (bool(row[1]), row[2])
-        loser = self.sources[row[0]] if wins else source
+        other = self.sources[int(row[0])]
+        winner, loser = (source, other) if wins else (other, source)
         loser.overruled += 1
-        self._tell(head, source if wins else self.sources[row[0]], loser, "final" if final != bool(row[1]) else "later")
+        self._tell(head, winner, loser, "final" if final != bool(row[1]) else "later")
         if wins:
             sql = "UPDATE result SET source=?, at=?, length=?, final=?, ended=?, uuid=? WHERE id=? AND epoch=?"
             self._index.execute(sql, values)
@@ -184,7 +185,7 @@ class Merge:
             self._index.execute("INSERT OR REPLACE INTO sample VALUES (?, ?, ?)", (head.id, digest, number))
         elif row[0] != digest and not self._force:
             raise ConfigError(
-                f"Sample '{head.id}' is not the same in {self.sources[row[1]].name} and in {self.sources[number].name}."
+                f"Sample '{head.id}' is not the same in {self.sources[int(row[1])].name} and in {self.sources[number].name}."
                 " Merge runs of one dataset, or have the results stand side by side all the same: --force."
             )
 
@@ -195,10 +196,8 @@ class Merge:
         other = set(source.configurations) - known
         if self._force or not known or (not other and len(known) == 1):
             return
-        said = [
-            f"{first.name} was run with {', '.join(sorted(known))}",
-            f"{source.name} with {', '.join(sorted(other))}",
-        ]
+        said = [f"{first.name} with {', '.join(sorted(known))}"]
+        said += [f"{source.name} with {', '.join(sorted(other))}"] if other else []
         if first.record is not None and source.record is not None:
             changes = differences(first.record.configuration, source.record.configuration)
             said += [f"  {change}" for change in changes[:SHOWN]]
