@@ -1,16 +1,16 @@
-"""Sessions for an evaluation that Inspect runs: a runtime in its process, or one on a cluster.
+"""Sessions for an evaluation that Inspect runs: on a runtime in its process, or on a cluster.
 
-The rule here: a runtime is opened with the first sample that needs it and closed when the evaluation ends, on the event
-loop that Inspect runs.
+The rule here: a runtime is opened with the first sample that needs it and closed when the evaluation ends; a sample's
+sessions are shut down when the sample ends.
 """
 
 import asyncio
 import importlib
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
-from inspect_ai.model import GenerateConfig, Model, get_model
+from inspect_ai.model import GenerateConfig, get_model
 from inspect_ai.solver import TaskState
 
 from agent_core.errors import ConfigError
@@ -20,19 +20,20 @@ from agent_core.session_protocol import Session
 from drivers.inspecting import inside
 from drivers.inspecting.branching import BranchingSession
 from drivers.inspecting.conversations import Conversations
-from drivers.inspecting.model import ASKED, PROVIDER, session_model
 from drivers.inspecting.settings import fields_of
 
 RuntimeKind = Literal["local", "ray"]
 MAX_STEPS = 10_000
+LOCAL_REQUESTS = 1_000
 
 
 class Hosts:
-    """The runtimes that are open, by where they are."""
+    """The runtimes that are open, by where they are, and the conversations of the samples under way, by their id."""
 
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self._runtimes: dict[tuple[RuntimeKind, str | None], asyncio.Task[Any]] = {}
+        self._samples: dict[str, tuple[Conversations, BranchingSession]] = {}
 
     @property
     def open(self) -> bool:
@@ -55,16 +56,31 @@ class Hosts:
             case "local":
                 from agent_core.local_runtime import LocalRuntime
 
-                return await self._stack.enter_async_context(LocalRuntime(max_concurrent_requests=1_000))
+                return await self._stack.enter_async_context(LocalRuntime(max_concurrent_requests=LOCAL_REQUESTS))
             case "ray":
                 # Ray takes seconds to import, and is asked for by name alone.
                 runtime = importlib.import_module("actors").Runtime(address)
                 return await self._stack.enter_async_context(runtime)
-            case _:
-                raise ConfigError(f"runtime: '{kind}' is none. Give -S runtime=local or -S runtime=ray.")
+
+    async def conversations(self, state: TaskState, settings: "Hosted") -> Conversations:
+        """Those of a sample, begun when they are first asked for. Raises what opening a session raises."""
+        held = self._samples.get(state.uuid)
+        if held is None:
+            held = self._samples[state.uuid] = await settings.begin(state)
+        return held[0]
+
+    async def end(self, sample: str) -> None:
+        """The sample of this id has ended."""
+        held = self._samples.pop(sample, None)
+        if held is not None:
+            conversations, session = held
+            await conversations.close()
+            await session.shutdown(graceful=False)
 
     async def close(self) -> None:
-        """Close them all."""
+        """End the samples that are left, and close the runtimes."""
+        for sample in tuple(self._samples):
+            await self.end(sample)
         stack, self._stack = self._stack, AsyncExitStack()
         self._runtimes.clear()
         await stack.aclose()
@@ -74,41 +90,33 @@ HOSTS = Hosts()
 
 
 class Hosted:
-    """A solver's settings: the model and the fields of its sessions, and where they run."""
+    """The settings of an evaluation's sessions: their model, their fields, and where they run.
 
-    def __init__(
-        self, model: str | None, runtime: RuntimeKind, address: str | None, fields: Mapping[str, Any]
-    ) -> None:
-        self._model, self._runtime, self._address, self._given = model, runtime, address, dict(fields)
+    `given` are fields of SessionConfig, and `runtime` and `address`. Raises ConfigError for a runtime that is none.
+    """
 
-    async def solve(self, state: TaskState) -> TaskState:
-        """The state with the session's answer, tools called in Inspect's loop. Raises what the session raises."""
-        active, name = get_model(), self._name(str(state.model))
-        runtime = await HOSTS.runtime(self._runtime, self._address)
-        fields = self._fields(name, active)
+    def __init__(self, model: str, given: Mapping[str, Any]) -> None:
+        fields = dict(given)
+        runtime, address = fields.pop("runtime", "local"), fields.pop("address", None)
+        if runtime not in get_args(RuntimeKind):
+            raise ConfigError(f"runtime: '{runtime}' is none. Give runtime=local or runtime=ray.")
+        self.model = model
+        self._place = (cast("RuntimeKind", runtime), cast("str | None", address))
+        self._fields = fields
+
+    async def begin(self, state: TaskState) -> tuple[Conversations, BranchingSession]:
+        """A sample's conversations, on sessions of their own. Raises what opening a session raises."""
+        runtime, config = await HOSTS.runtime(*self._place), told()
+        fields = {"model": self.model, "max_steps": MAX_STEPS, **fields_of(config), **self._fields}
         labels = {"inspect": str(state.sample_id), "epoch": str(state.epoch)}
 
         async def branch(_: int, history: Sequence[Message]) -> Session:
             return await runtime.session(history=history, labels=labels, **fields)
 
         session = BranchingSession(await runtime.session(new_session_id(), labels=labels, **fields), branch)
-        conversations = Conversations(session, (), GenerateConfig())
-        token = ASKED.set(conversations)
-        try:
-            state = await inside.generate_with(session_model(name), GenerateConfig())(state)
-            await conversations.finish(state.messages)
-        finally:
-            ASKED.reset(token)
-            await conversations.close()
-            await session.shutdown(graceful=False)
-        return state
+        return Conversations(cast("Session", session), (), config), session
 
-    def _name(self, of_evaluation: str) -> str:
-        return self._model or of_evaluation.removeprefix(f"{PROVIDER}/")
 
-    def _fields(self, name: str, active: Model) -> dict[str, Any]:
-        """What the sessions are opened with: what Inspect was told of its model, and over it what the solver was."""
-        told = fields_of(active.config)
-        if self._model is None and active.explicit_base_url is not None:
-            told["base_url"] = active.explicit_base_url
-        return {"model": name, "max_steps": MAX_STEPS, **told, **self._given}
+def told() -> GenerateConfig:
+    """What Inspect was told of how its model is to be asked."""
+    return get_model().config.merge(inside.active_generate_config())

@@ -31,6 +31,7 @@ from inspect_ai.dataset import Sample as InspectSample
 from inspect_ai.log._samples import active_sample
 from inspect_ai.log._transcript import Transcript, init_transcript
 from inspect_ai.model import GenerateConfig, Model
+from inspect_ai.model._generate_config import active_generate_config
 from inspect_ai.scorer import Scorer, Target
 from inspect_ai.scorer._score import init_scoring_context
 from inspect_ai.scorer._scorer import unique_scorer_name
@@ -46,6 +47,7 @@ __all__ = [
     "RegistryInfo",
     "Setting",
     "TerminateSampleError",
+    "active_generate_config",
     "eval_results",
     "generate_with",
     "limited",

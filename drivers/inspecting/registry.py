@@ -8,49 +8,50 @@ Python package, of which there are several.
 from collections.abc import Callable
 from typing import Any
 
-from inspect_ai.hooks import Hooks, RunEnd, hooks
+from inspect_ai.hooks import Hooks, RunEnd, SampleEnd, hooks
 from inspect_ai.model import ModelAPI, modelapi
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from drivers.inspecting import inside
-from drivers.inspecting.hosting import HOSTS, Hosted, RuntimeKind
+from drivers.inspecting.hosting import HOSTS
 
 NAME = "rayconteur/session"
 
 
 @modelapi("rayconteur")
 def rayconteur_model() -> type[ModelAPI]:
-    """The model whose answers come from sessions."""
+    """The model whose answers come from sessions: `inspect eval --model rayconteur/PROVIDER/NAME -M FIELD=VALUE`."""
     from drivers.inspecting.model import SessionModel
 
     return SessionModel
 
 
 @solver(name=NAME)
-def session(
-    model: str | None = None, runtime: RuntimeKind = "local", address: str | None = None, **fields: Any
-) -> Solver:
+def session(model: str | None = None, **fields: Any) -> Solver:
     """Answer each sample through a session, in place of the task's own solver: `inspect eval --solver` of this name.
 
-    `model` is `provider/name`, by default that of the evaluation. With `runtime` "local" the sessions are in the
-    process of the evaluation, with "ray" on a cluster, whose `address` may be given. `fields` are those of
-    SessionConfig, such as `base_url`, `max_tokens` or `system_prompt`, each an `-S name=value`. The tools of the task
-    run in the process of the evaluation.
+    `model` is `provider/name`, by default that of the evaluation, with its address. `fields` are those of
+    SessionConfig, such as `base_url`, `context_limit` or `system_prompt`, each an `-S name=value`; with `runtime=ray`
+    the sessions are on a cluster, at the `address` if one is given, and otherwise in the process of the evaluation.
     """
-    hosted = Hosted(model, runtime, address, fields)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - a solver is handed both
-        return await hosted.solve(state)
+        from drivers.inspecting.model import answered_by_sessions
+
+        return await answered_by_sessions(state, model, fields)
 
     return solve
 
 
-@hooks(name="rayconteur", description="Ends the sessions of an evaluation with it.")
+@hooks(name="rayconteur", description="Ends the sessions of samples, and of the evaluation, with them.")
 class EndSessions(Hooks):
-    """Closes what the solver opened."""
+    """Closes what was opened for an evaluation."""
 
     def enabled(self) -> bool:
         return HOSTS.open
+
+    async def on_sample_end(self, data: SampleEnd) -> None:
+        await HOSTS.end(data.sample_id)
 
     async def on_run_end(self, data: RunEnd) -> None:  # noqa: ARG002 - whichever run it was, nothing runs now
         await HOSTS.close()

@@ -52,7 +52,7 @@ class Grading:
             raise ConfigError("This scorer asks a model, and none is known here. Name one with --grader-model.")
         if tools:
             raise ConfigError(
-                f"This scorer has its grading model call tools ({choice}), which graders have not. Use `inspect eval`."
+                f"This scorer has its model call tools ({choice}), as no grader does. Use `inspect eval`."
             )
         fields: dict[str, JsonValue] = {**self._fields, **fields_of(config)}
         system = "\n\n".join(message.text for message in messages if isinstance(message, ChatMessageSystem))

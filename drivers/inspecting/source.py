@@ -74,7 +74,7 @@ class InspectSource:
         place = Place(None if self.path is None else Path(self.path), self.task)
         if digest_of(place) != self.digest:
             raise ConfigError(
-                f"The task file {self.path} is not what it was when the run was made. Put it back, or start another run."
+                f"The task file {self.path} has changed since the run was made. Put it back, or start another run."
             )
         return load(place, self.args)
 

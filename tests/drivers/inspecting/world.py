@@ -106,8 +106,7 @@ class Here:
         self._runs += 1
         results: list[Result] = []
         for sample in task.samples():
-            for epoch in range(1, task.epochs + 1):
-                results.append(await self.one(task, program, sample, epoch))
+            results += [await self.one(task, program, sample, epoch) for epoch in range(1, task.epochs + 1)]
         return task, results
 
     async def opened(self, task: InspectTask, sample: Sample, epoch: int) -> BranchingSession:
@@ -165,7 +164,8 @@ class Here:
         return scores
 
     async def grade(self, question: GraderQuestion) -> GraderAnswer:
-        session = await self.runtime.session(**question.fields, system_prompt=question.system_prompt)
+        fields: dict[str, Any] = {**question.fields, "system_prompt": question.system_prompt}
+        session = await self.runtime.session(**fields)
         text = await session.ask(question.prompt)
         return GraderAnswer(text=text, usage=(await session.status()).usage.total)
 
