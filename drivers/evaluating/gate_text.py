@@ -3,6 +3,8 @@
 The rule here: every condition has its line, met or not.
 """
 
+import shlex
+
 from rich.table import Table
 from rich.text import Text
 
@@ -32,5 +34,6 @@ def show(gate: Gate) -> None:
     failed = sum(1 for check in gate.checks if not check.passed)
     said = f"Failed: {failed} of {len(gate.checks)} conditions" if failed else f"Passed: {len(gate.checks)} conditions"
     say(console, f"{said} (judged by {gate.judging}: {_HOW[gate.judging]}).")
-    if failed and gate.comparison is not None:
-        say(console, f"What changed: evaluate compare {gate.baseline} {gate.run}")
+    if failed and gate.baseline is not None:
+        # On one line, so that it can be copied.
+        print("How they differ: python -m drivers.evaluate compare", shlex.join([gate.baseline, gate.run]))

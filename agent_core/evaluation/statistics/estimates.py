@@ -55,6 +55,9 @@ class Coverage(Frozen):
 
 def estimate(values: Floats, reducer: Reducer = MEAN, how: Resampling = USUAL) -> Estimate:
     """The mean of what the reducer makes of each sample (row) of its epochs (columns)."""
+    if reducer.kind in ("pass@", "pass^") and reducer.k == 1:
+        # Of one epoch either is the mean, and has its interval.
+        reducer = MEAN
     reduced = scored(reduce(values, reducer))
     samples = int(reduced.size)
     if not samples:
