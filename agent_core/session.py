@@ -85,7 +85,7 @@ class Shell:
         self._room: deque[asyncio.Future[None]] = deque()
         self._closed = asyncio.Event()
         self._log = SessionLog(claim.session_id)
-        if conversation.last_seq == 1:
+        if conversation.last_seq == 1 and claim.records:
             self._log.fact(claim.records[0].entry)
         self._used = ports.clock.now()
         self.lost: RayconteurError | None = None

@@ -137,6 +137,16 @@ async def test_a_snapshot_knows_what_the_session_began_with() -> None:
     assert [line for message in again.conversation.view.shown for line in lines_of(message)][:10] == list(LINES)
 
 
+async def test_a_session_that_was_put_away_before_its_first_turn_begins_with_it_all_the_same() -> None:
+    stage = Stage(Says("Here."))
+    await seeded(stage)
+    assert await stage.host.put_away() == 1
+    session = await seeded(stage)
+    assert said_in(session) == list(LINES)
+    assert await session.ask("And now?") == "Here."
+    assert (await stage.kinds()).count("opened") == 1
+
+
 def test_a_session_without_a_history_is_journalled_as_it_always_was() -> None:
     entry = Opened(config=SessionConfig(model="local/fake"))
     assert b"history" not in encode(entry)

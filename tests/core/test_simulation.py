@@ -107,9 +107,19 @@ def _releases_what_waits_behind_a_refused_append(patch: pytest.MonkeyPatch) -> N
     patch.setattr(outbox.Outbox, "_run", careless)
 
 
+def _forgets_the_calls_of_what_was_said_before(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(conversation, "calls_of", lambda message: [])
+
+
+def _shows_nothing_of_what_was_said_before(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(conversation, "placed", lambda history, session_id, prefix: ())
+
+
 @pytest.mark.parametrize(
     "sabotage",
     [
+        _forgets_the_calls_of_what_was_said_before,
+        _shows_nothing_of_what_was_said_before,
         _reruns_every_lost_call,
         _shows_facts_before_they_are_durable,
         _forgets_idempotency_keys,
