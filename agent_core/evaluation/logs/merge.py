@@ -184,8 +184,9 @@ class Merge:
         if row is None or row[0] is None:
             self._index.execute("INSERT OR REPLACE INTO sample VALUES (?, ?, ?)", (head.id, digest, number))
         elif row[0] != digest and not self._force:
+            where = f"{self.sources[int(row[1])].name} and in {self.sources[number].name}"
             raise ConfigError(
-                f"Sample '{head.id}' is not the same in {self.sources[int(row[1])].name} and in {self.sources[number].name}."
+                f"Sample '{head.id}' is not the same in {where}."
                 " Merge runs of one dataset, or have the results stand side by side all the same: --force."
             )
 
