@@ -31,6 +31,9 @@ class Asked(NamedTuple):
     how: Resampling = USUAL
 
 
+EVERYTHING = Asked()
+
+
 class Matched(Frozen):
     """Which samples of two runs belong together: `both` are paired; the others by their ids."""
 
@@ -87,7 +90,7 @@ class _Pairs(NamedTuple):
     groups: dict[str, Indices]
 
 
-def compare(a: Collected, b: Collected, asked: Asked = Asked()) -> Comparison:  # noqa: B008 - immutable
+def compare(a: Collected, b: Collected, asked: Asked = EVERYTHING) -> Comparison:
     """Compare run B with run A.
 
     Raises ConfigError where nothing is there to compare: no sample, or no scorer, that both have; and as `Collected`

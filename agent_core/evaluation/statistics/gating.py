@@ -11,7 +11,7 @@ from pydantic import computed_field
 from agent_core.errors import ConfigError
 from agent_core.evaluation.result import ANSWERED
 from agent_core.evaluation.statistics.collected import Collected
-from agent_core.evaluation.statistics.comparing import Asked, Comparison, compare
+from agent_core.evaluation.statistics.comparing import EVERYTHING, Asked, Comparison, compare
 from agent_core.evaluation.statistics.estimates import coverage, estimate
 from agent_core.evaluation.statistics.intervals import Interval
 from agent_core.evaluation.statistics.reducing import reducer_of
@@ -87,7 +87,9 @@ class Gate(Frozen):
         return all(check.passed for check in self.checks)
 
 
-def hold(run: Collected, conditions: Conditions, asked: Asked = Asked(), *, baseline: Collected | None = None) -> Gate:  # noqa: B008 - immutable
+def hold(
+    run: Collected, conditions: Conditions, asked: Asked = EVERYTHING, *, baseline: Collected | None = None
+) -> Gate:
     """Hold a run to the conditions, as `asked` says how scores are reduced and resampled.
 
     Raises ConfigError for conditions that cannot be held against anything: a scorer that is not there, a drop without a
