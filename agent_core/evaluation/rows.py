@@ -7,7 +7,9 @@ guessed. Whatever has no meaning here goes into the metadata.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard, cast
+from typing import Any, ClassVar, Literal, TypeGuard, cast
+
+from pydantic import ConfigDict
 
 from agent_core.errors import ConfigError
 from agent_core.evaluation.sample import Sample
@@ -29,6 +31,9 @@ class FieldNames:
     Several names for `choices` or `turns` are fields with one text each, of which empty ones are left out. `metadata`
     names the fields that are kept as such; without it all others are.
     """
+
+    # For those that are written in files: a field that is not known is refused.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     input: str | None = None
     id: str | None = None
