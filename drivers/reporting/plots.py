@@ -96,7 +96,8 @@ def bars(rows: Sequence[Bar]) -> Markup:
         for place, row in enumerate(rows):
             axes.barh(place, row.number, height=0.52, color=colour(row.role))
             axes.annotate(row.text, (row.number, place), xytext=(6, 0), textcoords="offset points",
-                          va="center_baseline", fontsize=LETTERS, color=colour("ink"), annotation_clip=False)  # fmt: skip
+                          va="center_baseline", fontsize=LETTERS, color=colour("ink"),
+                          annotation_clip=False)  # fmt: skip
     return made[0]
 
 

@@ -170,6 +170,7 @@ async function find(text) {
   }
   search.state = "";
   refresh({ keep: done > 1 });
+  if (opened >= 0 && search.hits.has(opened)) openSample(opened, { quiet: true }); // With what was found marked.
 }
 
 function holds(line, words) {

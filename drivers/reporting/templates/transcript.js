@@ -48,7 +48,7 @@ function headOf(row) {
   });
   return make("header", "detail-head", [
     button("back", "‹ List", "Back to the list", closeSample),
-    make("h3", "", [data.id[row], data.epochs > 1 ? make("small", "", ["epoch " + data.epoch[row]]) : null], { tabindex: "-1" }),
+    make("h3", "", [...marked(data.id[row]), data.epochs > 1 ? make("small", "", ["epoch " + data.epoch[row]]) : null], { tabindex: "-1" }),
     copy,
     button("", "↑", "Previous sample", () => move(-1)),
     button("", "↓", "Next sample", () => move(1)),
