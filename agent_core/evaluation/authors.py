@@ -22,17 +22,18 @@ def author_error(error: BaseException, path: str | None = None) -> str:
 
     `path` is the author's file; without it, the last line that is not of this package or an installed one is shown.
     """
-    kind = type(error).__name__
-    said = str(error)[:LONGEST]
-    text = f"  {kind}: {said}" if said else f"  {kind}"
+    said = (error.msg if isinstance(error, SyntaxError) else str(error))[:LONGEST]
+    told = f"  {type(error).__name__}: {said}" if said else f"  {type(error).__name__}"
+    return "\n".join(filter(None, (author_line(error, path), told)))
+
+
+def author_line(error: BaseException, path: str | None = None) -> str:
+    """Where the author's own code raised this; empty if none of it did."""
     if isinstance(error, SyntaxError) and error.filename:
         line = (error.text or linecache.getline(error.filename, error.lineno or 0)).strip()
-        return f"  {error.filename}:{error.lineno}: {line}\n  {kind}: {error.msg}"
+        return f"  {error.filename}:{error.lineno}: {line}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == path] or [
         frame for frame in frames if not frame.filename.startswith(_NOT_THEIRS)
     ]
-    if not own:
-        return text
-    last = own[-1]
-    return f"  {last.filename}:{last.lineno}: {last.line}\n{text}"
+    return f"  {own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""

@@ -17,7 +17,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from agent_core.errors import ConfigError, RayconteurError
-from agent_core.evaluation.authors import author_error
+from agent_core.evaluation.authors import author_error, author_line
 from agent_core.evaluation.tasks import Task, TaskFunction, wrong_fields
 
 _loading = threading.RLock()
@@ -124,13 +124,12 @@ def made_task(file: CarriedFile, function: TaskFunction[...], arguments: dict[st
     try:
         return function.made(arguments)
     except ValidationError as error:
-        said = f"{error.title}: {wrong_fields(error)}"
-        raise _not_made(file, function, author_error(error, file.path).rpartition("\n")[0] + f"\n  {said}") from None
+        said = f"  {error.title}: {wrong_fields(error)}"
+        raise _not_made(file, function, f"{author_line(error, file.path)}\n{said}") from None
     except RayconteurError as error:
         if error.kind == "task":
             raise
-        where = author_error(error, file.path).rpartition("\n")[0]
-        raise _not_made(file, function, f"{where}\n  {error}") from None
+        raise _not_made(file, function, f"{author_line(error, file.path)}\n  {error}") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's code may raise anything
         raise _not_made(file, function, author_error(error, file.path)) from None
 

@@ -5,7 +5,7 @@ from outside, and so that every process that runs samples can make it again.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, cast, get_type_hints, overload
 
@@ -65,11 +65,11 @@ class Task(SessionSettings):
 
     dataset: SkipValidation[str | Path | Items]
     agent: SkipValidation[Agent | AgentSpec | str | Mapping[str, Any]] = chat
-    scorers: tuple[SkipValidation[Scorer | str], ...] = ()
+    scorers: SkipValidation[Sequence[Scorer | str]] = ()
     limits: SampleLimits = SampleLimits()
-    tools: tuple[SkipValidation[Any], ...] = ()
+    tools: SkipValidation[Sequence[Any]] = ()
     epochs: int = Field(default=1, ge=1)
-    group_by: tuple[str, ...] = ()
+    group_by: Sequence[str] = ()
     name: str | None = Field(default=None, min_length=1)
     format: DatasetFormat | None = None
     fields: FieldNames = SAME_NAMES

@@ -114,7 +114,7 @@ def resolve(
     _refuse_twins(given)
     read = _reader(task, samples, source.directory, file)
     selection = samples.selection()
-    group_by = tuple(name for text in options.group_by or () for name in names_of(text)) or task.group_by
+    group_by = tuple(name for text in options.group_by or () for name in names_of(text)) or tuple(task.group_by)
     bounds = limits.over(task.limits)
     return ResolvedTask(
         name=task.name or source.function or _stem(file),
@@ -163,7 +163,7 @@ def _task_of(file: str, options: TaskOptions) -> tuple[Task, TaskSource, Path | 
             raise ConfigError(f"{path}: a JSON array holds no task. As samples it becomes JSONL with: jq -c '.[]'.")
         task = task_of_text(carried.text, carried.name)
         agent = task.agent if "agent" in task.model_fields_set else None
-        scorers = tuple(cast("tuple[str, ...]", task.scorers))
+        scorers = tuple(cast("Sequence[str]", task.scorers))
         source = TaskSource(agent=_as_data(agent), scorers=scorers, directory=directory)
         return task, source, path
     dataset = file if file == STDIN else path.absolute()
