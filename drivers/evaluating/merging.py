@@ -201,11 +201,11 @@ def _start(merge: "Merge", record: "RunRecord", target: _Target) -> dict[str, An
     entries: list[dict[str, Any]] = []
     for source in merge.sources:
         if source.log is not None:
-            entries.append(ledger_entry(source.name, source.log, samples=source.read))
+            entries.append(ledger_entry(Path(source.name).name, source.log, samples=source.read))
             continue
         stat = source.results.stat()
         status = status_of(present=source.read, planned=0 if source.record is None else source.record.planned)
-        about = {"shard": source.name, "log": source.results.name, "status": status, "samples": source.read}
+        about = {"shard": Path(source.name).name, "log": source.results.name, "status": status, "samples": source.read}
         about |= {"selected": 0, "selection_digest": selection_digest(())}
         entries.append(about | {"size": stat.st_size, "mtime": stat.st_mtime})
     shards = {"selection": "ids" if any(entry["selected"] for entry in entries) else "none", "ledger": entries}

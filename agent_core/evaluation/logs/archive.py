@@ -20,6 +20,7 @@ from agent_core.evaluation.logs.zipped import DEFLATED, Compressed, Directory, E
 
 # Room for members between two publications. The file is as long as that, but takes no more of the disk than it holds.
 ROOM = 16 * 1024 * 1024
+PAGE = 4096
 _SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -51,6 +52,7 @@ class Archive:
         self._file: BinaryIO = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
         self._count = self._directory_size = self._end = 0
         self._limit: int | None = None
+        self._published: Directory | None = None
         try:
             self._lock()
             self._load()
@@ -94,7 +96,7 @@ class Archive:
         end = self._write_directory(self._end)
         if durable:
             os.fsync(self._file.fileno())
-        self._file.truncate(end)
+        os.ftruncate(self._file.fileno(), end)
         self._limit = None
         if durable:
             os.fsync(self._file.fileno())
@@ -145,26 +147,31 @@ class Archive:
 
     def _make_room(self, needed: int) -> None:
         """Have the last directory stand behind the room that the next members and their directory take."""
-        if not self._end:
+        if self._published is None:
             return
         if self._limit is not None:
             if self._end + needed + self._directory_size + zipped.LONGEST_END <= self._limit:
                 return
             self.publish()
         size = max(self._room, 2 * (needed + self._directory_size + zipped.LONGEST_END))
-        self._limit = self._end + size
+        end = self._end + size + self._directory_size
+        # An end record within a page is there or is not. It leads to the directory as it stands, then to the copy.
+        end += -end % PAGE
+        self._write(zipped.end_record(self._published), end)
+        self._limit = end - self._directory_size
         self._write_directory(self._limit)
 
-    def _write_directory(self, at: int) -> int:
-        """Write the directory and the end record there; returns where they end."""
-        begin, held = at, bytearray()
+    def _write_directory(self, begin: int) -> int:
+        """Write the directory there, then the end record behind it; returns where that ends."""
+        at, held = begin, bytearray()
         for (record,) in self._index.execute("SELECT record FROM member ORDER BY offset"):
             held += record
             if len(held) >= members.CHUNK:
                 at = self._write(bytes(held), at)
                 held.clear()
-        size = at + len(held) - begin
-        return self._write(bytes(held) + zipped.end_record(Directory(self._count, size, begin)), at)
+        at = self._write(bytes(held), at)
+        self._published = Directory(self._count, at - begin, begin)
+        return self._write(zipped.end_record(self._published), at)
 
     def _write(self, data: bytes, at: int) -> int:
         descriptor, rest = self._file.fileno(), memoryview(data)
@@ -182,6 +189,7 @@ class Archive:
     def _load(self) -> None:
         """Take in what is there: what the directory names, and whole members behind those that it names."""
         directory, last = members.directory_of(self._file), None
+        self._published = directory
         if directory is not None:
             try:
                 for entry in members.entries(self._file):
@@ -199,7 +207,10 @@ class Archive:
             self._file.seek(0)
             if self._file.read(4) != zipped.LOCAL[:length]:
                 raise ConfigError(f"{self.path} is no log. Choose another file.", kind="results")
-        if length and (directory is None or directory.offset != self._end):
+        whole = directory is not None and directory.offset == self._end
+        if directory is not None:
+            whole = whole and length == self._end + directory.size + len(zipped.end_record(directory))
+        if length and not whole:
             self.publish()
 
     def _lock(self) -> None:
