@@ -137,9 +137,10 @@ class Archive:
         record = zipped.central_record(entry)
         needed = entry.header_size + entry.packed
         self._make_room(needed + len(record))
-        at = self._write(zipped.local_header(entry), self._end)
+        at, header = self._end, zipped.local_header(entry)
         for chunk in raw.chunks:
-            at = self._write(chunk, at)
+            at = self._write(header + chunk, at)
+            header = b""
         if at - self._end != needed:
             raise ConfigError(f"The member {entry.name} is not as long as it says. Write the log anew.", kind="results")
         self._enter(entry, record, mark)
@@ -203,7 +204,7 @@ class Archive:
             self._enter(entry, zipped.central_record(entry), 0)
             self._end = members.data_at(self._file, entry) + entry.packed
         length = members.size_of(self._file)
-        if not self._end and length:
+        if directory is None and not self._end and length:
             self._file.seek(0)
             if self._file.read(4) != zipped.LOCAL[:length]:
                 raise ConfigError(f"{self.path} is no log. Choose another file.", kind="results")
