@@ -27,9 +27,10 @@ from inspect_ai._util.registry import (
     registry_lookup,
     registry_unqualified_name,
 )
+from inspect_ai.agent._acp.transport import _acp_live_active
 from inspect_ai.dataset import Sample as InspectSample
 from inspect_ai.log._samples import active_sample
-from inspect_ai.log._transcript import Transcript, init_transcript
+from inspect_ai.log._transcript import Transcript, init_transcript, transcript
 from inspect_ai.model import GenerateConfig, Model
 from inspect_ai.model._generate_config import active_generate_config
 from inspect_ai.scorer import Scorer, Target
@@ -48,6 +49,7 @@ __all__ = [
     "Setting",
     "TerminateSampleError",
     "active_generate_config",
+    "enter",
     "eval_results",
     "generate_with",
     "limited",
@@ -114,22 +116,29 @@ def generate_with(model: Model, config: GenerateConfig) -> Generate:
     return generate
 
 
+def enter(setting: Setting, sample: InspectSample, state: TaskState) -> Generate:
+    """Surround the current asyncio task, in which nothing else may run after it, with what a sample's code expects."""
+    init_model_context(setting.model, setting.roles, setting.task.config)
+    set_sample_state(state)
+    # The session keeps what was said; Inspect's events are for its own log, which nobody writes here.
+    init_transcript(Transcript(log_model_api=False, bounded=True, resident_tail=1))
+    init_subtask_store(state.store)
+    init_scoring_context(list(setting.scorers), Target(sample.target))
+    generate = generate_with(setting.model, setting.task.config)
+    set_task_generate(generate)
+    return generate
+
+
 @asynccontextmanager
 async def of_sample(setting: Setting, sample: InspectSample, state: TaskState) -> AsyncGenerator[Generate]:
-    """Make `sample` the active sample of the current asyncio task, in which nothing else may run after it.
+    """As `enter`, and make `sample` the active one, as agents and limits want it.
 
     An error comes out as it was raised, not as one of a group.
     """
-    task, config = setting.task, setting.task.config
-    init_model_context(setting.model, setting.roles, config)
-    set_sample_state(state)
-    # The session keeps what was said; Inspect's events are for its own log, which nobody writes here.
-    transcript = Transcript(log_model_api=False, bounded=True, resident_tail=1)
-    init_transcript(transcript)
-    init_subtask_store(state.store)
-    init_scoring_context(list(setting.scorers), Target(sample.target))
-    generate = generate_with(setting.model, config)
-    set_task_generate(generate)
+    task = setting.task
+    generate = enter(setting, sample, state)
+    # An editor that watches the sample over the Agent Client Protocol would be shown each event; none can be there.
+    _acp_live_active.set(True)
     failure: BaseException | None = None
     async with AsyncExitStack() as stack:
         active = await stack.enter_async_context(
@@ -145,7 +154,7 @@ async def of_sample(setting: Setting, sample: InspectSample, state: TaskState) -
                 time_limit=task.time_limit,
                 working_limit=task.working_limit,
                 fails_on_error=True,
-                transcript=transcript,
+                transcript=transcript(),
                 eval_id=task.name,
                 sample_uuid=state.uuid,
             )

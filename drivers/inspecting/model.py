@@ -6,9 +6,10 @@ Inspect itself runs many.
 
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
-from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelAPI, ModelOutput, get_model
+from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelAPI, ModelOutput, get_model, modelapi
 from inspect_ai.solver import TaskState
 from inspect_ai.tool import ToolChoice, ToolInfo
 
@@ -26,6 +27,7 @@ BY_SAMPLE: dict[tuple[str, int], Asked] = {}
 UNBOUNDED = 1_000_000
 
 
+@modelapi(PROVIDER)
 class SessionModel(ModelAPI):
     """A model of Inspect's that is the sessions of a run; or, in an evaluation of Inspect's, sessions of its own.
 
@@ -86,9 +88,13 @@ async def answered_by_sessions(state: TaskState, model: str | None, fields: Mapp
     return state
 
 
+@cache
+def run_model(name: str) -> Model:
+    """The model of a run's sessions, of which there is one for each name that the run has for models."""
+    return session_model(name)
+
+
 def session_model(name: str, **given: Any) -> Model:
     """The model of this name, `provider/name` of a session, as Inspect knows models; `given` as for `SessionModel`."""
-    import drivers.inspecting.registry  # noqa: F401 - makes the provider known to Inspect
-
     config = GenerateConfig(max_connections=UNBOUNDED, adaptive_connections=False)
     return get_model(f"{PROVIDER}/{name}", config=config, memoize=False, **given)

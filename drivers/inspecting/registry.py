@@ -9,21 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from inspect_ai.hooks import Hooks, RunEnd, SampleEnd, hooks
-from inspect_ai.model import ModelAPI, modelapi
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from drivers.inspecting import inside
 from drivers.inspecting.hosting import HOSTS
+from drivers.inspecting.model import answered_by_sessions
 
 NAME = "rayconteur/session"
-
-
-@modelapi("rayconteur")
-def rayconteur_model() -> type[ModelAPI]:
-    """The model whose answers come from sessions: `inspect eval --model rayconteur/PROVIDER/NAME -M FIELD=VALUE`."""
-    from drivers.inspecting.model import SessionModel
-
-    return SessionModel
 
 
 @solver(name=NAME)
@@ -36,8 +28,6 @@ def session(model: str | None = None, **fields: Any) -> Solver:
     """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001 - a solver is handed both
-        from drivers.inspecting.model import answered_by_sessions
-
         return await answered_by_sessions(state, model, fields)
 
     return solve

@@ -27,11 +27,11 @@ from agent_core.evaluation.score import Answered, Grader, GraderQuestion, Score
 from agent_core.messages import Usage
 from drivers.inspecting import inside
 from drivers.inspecting.messages import chat_of, usage_of
-from drivers.inspecting.model import ASKED, session_model
+from drivers.inspecting.model import ASKED, run_model
 from drivers.inspecting.samples import inspect_sample
 from drivers.inspecting.scores import scores_of
 from drivers.inspecting.settings import fields_of
-from drivers.inspecting.solving import Solved, SolvedStates, alone, state_of
+from drivers.inspecting.solving import Kept, Solved, alone, state_of
 
 UNKNOWN = "grader"
 
@@ -78,7 +78,7 @@ def _prompt(messages: list[ChatMessage]) -> str:
 class TaskScorer:
     """One scorer of a task. `fields` are those of SessionConfig for who grades; empty: as the session was set."""
 
-    def __init__(self, name: str, scorers: list[InspectScorer], number: int, task: Task, states: SolvedStates) -> None:
+    def __init__(self, name: str, scorers: list[InspectScorer], number: int, task: Task, states: Kept[Solved]) -> None:
         self._name, self._scorers, self._number = name, scorers, number
         self._task, self._states = task, states
         self.grader_fields: dict[str, JsonValue] = {}
@@ -92,17 +92,17 @@ class TaskScorer:
 
     async def _score(self, answered: Answered) -> Score | Mapping[str, Score]:
         session_id = answered.transcript[0].session_id if answered.transcript else ""
-        solved = self._states.get(session_id)
+        solved = self._states.take(session_id)
         fields = self.grader_fields or (solved.fields if solved is not None else {})
         grading = Grading(answered.grader, fields)
         ASKED.set(grading)
-        model = session_model(str(fields.get("model", UNKNOWN)))
+        model = run_model(str(fields.get("model", UNKNOWN)))
         given = inspect_sample(answered.sample)
         solved = solved or _rebuilt(self._task, answered, model)
         setting = inside.Setting(self._task, model, self._scorers, self._task.model_roles or {})
         target = Target(given.target)
-        async with inside.of_sample(setting, given, solved.state):
-            score = await self._scorers[self._number](solved.state, target)
+        inside.enter(setting, given, solved.state)
+        score = await self._scorers[self._number](solved.state, target)
         if score is None:
             return {}
         return scores_of(score, grading.usage, grading.cost)
@@ -119,7 +119,7 @@ def _rebuilt(task: Task, answered: Answered, model: Model) -> Solved:
     return Solved(state)
 
 
-def scorers_of(task: Task, states: SolvedStates) -> tuple[TaskScorer, ...]:
+def scorers_of(task: Task, states: Kept[Solved]) -> tuple[TaskScorer, ...]:
     """The scorers of a task, under the names that Inspect gives them."""
     scorers: list[InspectScorer] = list(task.scorer or ())
     names = inside.scorer_names(scorers)

@@ -12,13 +12,13 @@ import contextvars
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from inspect_ai import SampleSource, Task, enqueue_sample, eval_async, task_with
 from inspect_ai.dataset import Sample as InspectSample
 from inspect_ai.log import EvalSample
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput
+from inspect_ai.scorer import Score as InspectScore
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from agent_core.errors import ConfigError, RayconteurError, SessionError
@@ -28,10 +28,10 @@ from agent_core.evaluation.score import Answered, Score
 from agent_core.session_protocol import Session
 from drivers.inspecting import inside
 from drivers.inspecting.conversations import Conversations
-from drivers.inspecting.model import BY_SAMPLE, UNBOUNDED, session_model
+from drivers.inspecting.model import BY_SAMPLE, UNBOUNDED, run_model
 from drivers.inspecting.samples import inspect_sample
 from drivers.inspecting.scores import scores_of
-from drivers.inspecting.solving import LIMITS, MOST_KEPT, epoch_of, history_before
+from drivers.inspecting.solving import LIMITS, Kept, epoch_of, history_before
 
 Place = tuple[str, int]
 _MOST_SAID = 2_000
@@ -55,17 +55,25 @@ class _Handed:
 class _Feed(SampleSource):
     """Hands samples to a running evaluation, and what came of them to whoever waits. It ends when none are left."""
 
-    def __init__(self, first: _Handed) -> None:
-        self.waiting: list[_Handed] = [first]
+    def __init__(self) -> None:
+        self.waiting: list[_Handed] = []
         self.under_way: dict[Place, _Handed] = {}
         self.ended = False
+        self._epochs: dict[str, int] = {}
         self._inside: contextvars.Context | None = None
 
-    def add(self, handed: _Handed) -> None:
-        """Run another one, at once if the evaluation is going."""
+    def add(self, sample: InspectSample, wanted: int) -> _Handed:
+        """Run another one, at once if the evaluation is going.
+
+        Each epoch of a sample may come once, so one that is tried again has a later one than it wanted.
+        """
+        name = str(sample.id)
+        epoch = self._epochs[name] = max(self._epochs.get(name, 0) + 1, wanted)
+        handed = _Handed(sample, epoch)
         self.waiting.append(handed)
         if self._inside is not None:
             self._inside.run(self._flush)
+        return handed
 
     def _flush(self) -> None:
         for handed in self.waiting:
@@ -84,7 +92,7 @@ class _Feed(SampleSource):
         return []
 
     async def sample_complete(self, sample: EvalSample) -> None:
-        handed = self.under_way.pop((str(sample.id), sample.epoch), None)
+        handed = self._gone((str(sample.id), sample.epoch))
         if handed is not None and not handed.done.done():
             handed.done.set_result(sample)
 
@@ -93,14 +101,19 @@ class _Feed(SampleSource):
 
     def fail_one(self, place: Place, error: Exception) -> None:
         """Whoever waits for this sample gets `error`."""
-        handed = self.under_way.pop(place, None)
+        handed = self._gone(place)
         if handed is not None and not handed.done.done():
             handed.done.set_exception(error)
+
+    def _gone(self, place: Place) -> _Handed | None:
+        BY_SAMPLE.pop(place, None)
+        return self.under_way.pop(place, None)
 
     def fail(self, error: Exception) -> None:
         """Whoever waits gets `error`."""
         self.ended = True
         for handed in (*self.waiting, *self.under_way.values()):
+            BY_SAMPLE.pop(handed.place, None)
             if not handed.done.done():
                 handed.done.set_exception(error)
         self.waiting.clear()
@@ -115,32 +128,30 @@ class Slicing:
         self._feed: _Feed | None = None
         self._evaluation: asyncio.Task[None] | None = None
         self._more = asyncio.Event()
-        self._epochs: dict[str, int] = {}
         self._users = 0
-        self.scored: dict[str, Mapping[str, Any]] = {}
+        self.scored = Kept[Mapping[str, InspectScore]](len(task.scorer or ()))
 
     async def __call__(self, session: Session, sample: Sample) -> str:
         """The answer. Raises LimitHit for a limit of the task's, what the session raised, or what ended the sample."""
         given = inspect_sample(sample)
-        handed = _Handed(given, self._epoch(str(given.id), epoch_of(session)))
+        model = (await session.status()).model
         conversations = Conversations(session, history_before(sample, given), self._task.config)
-        failures: list[RayconteurError] = []
-        BY_SAMPLE[handed.place] = _Watched(conversations, failures)
+        handed = self._hand(model, given, epoch_of(session))
+        watched = BY_SAMPLE[handed.place] = _Watched(conversations)
         self._users += 1
         self._more.set()
         try:
-            self._hand((await session.status()).model, handed)
             done = await handed.done
             await conversations.finish(done.messages)
         finally:
             self._users -= 1
-            BY_SAMPLE.pop(handed.place, None)
+            watched.given_up = handed.done.cancelled()
             await conversations.close()
-            if not self._users and not handed.done.done() and self._evaluation is not None:
-                # The worker gives up, and so does what it has going.
+            if watched.given_up and not self._users and self._evaluation is not None:
+                # Nobody waits for what is left of it.
                 self._evaluation.cancel()
         await self._wound_up()
-        return self._answer(session.id, done, failures)
+        return self._answer(session.id, done, watched.failure)
 
     async def _wound_up(self) -> None:
         """Let the evaluation end with its last sample, so that nothing of it outlives the run."""
@@ -151,18 +162,12 @@ class Slicing:
         await asyncio.wait({self._evaluation, more}, return_when=asyncio.FIRST_COMPLETED)
         more.cancel()
 
-    def _epoch(self, name: str, wanted: int) -> int:
-        """The epoch that Inspect is told: each may come once, and a sample that is tried again takes the next."""
-        taken = self._epochs.get(name, 0)
-        self._epochs[name] = max(taken + 1, wanted)
-        return self._epochs[name]
-
-    def _hand(self, model: str, handed: _Handed) -> None:
-        if self._feed is not None and not self._feed.ended:
-            self._feed.add(handed)
-            return
-        self._feed = _Feed(handed)
-        self._evaluation = asyncio.create_task(self._evaluate(model, self._feed))
+    def _hand(self, model: str, sample: InspectSample, epoch: int) -> _Handed:
+        """Hand the sample to the evaluation that is going, or to another one."""
+        if self._feed is None or self._feed.ended:
+            self._feed = _Feed()
+            self._evaluation = asyncio.create_task(self._evaluate(model, self._feed))
+        return self._feed.add(sample, epoch)
 
     async def _evaluate(self, model: str, feed: _Feed) -> None:
         """One evaluation, from its first sample until none is left. Whatever ends it is told to who still waits."""
@@ -182,7 +187,7 @@ class Slicing:
         with tempfile.TemporaryDirectory(prefix="rayconteur-inspect-") as logs:
             done = await eval_async(
                 task_with(self._task, dataset=feed, epochs=1),
-                model=session_model(model),
+                model=run_model(model),
                 log_dir=logs,
                 log_realtime=False,
                 fail_on_error=False,
@@ -192,14 +197,12 @@ class Slicing:
         error = done[0].error
         return error.message if error is not None else "it ended early"
 
-    def _answer(self, session_id: str, done: EvalSample, failures: list[RayconteurError]) -> str:
+    def _answer(self, session_id: str, done: EvalSample, failure: RayconteurError | None) -> str:
         if done.scores:
-            self.scored[session_id] = done.scores
-            while len(self.scored) > MOST_KEPT:
-                self.scored.pop(next(iter(self.scored)))
+            self.scored.keep(session_id, done.scores)
         if done.error is not None:
-            if failures:
-                raise failures[-1]
+            if failure is not None:
+                raise failure
             raise SessionError(f"The sample failed in Inspect: {done.error.message[:_MOST_SAID]}", "sample_failed")
         if done.limit is not None and done.limit.type in LIMITS:
             raise LimitHit(f"Exceeded the task's limit: {done.limit.type} {done.limit.limit}.", LIMITS[done.limit.type])
@@ -207,18 +210,25 @@ class Slicing:
 
 
 class _Watched:
-    """Answers as the conversations do, and remembers what they raised: Inspect keeps only its words."""
+    """Answers as the conversations do, and remembers what they raised last: Inspect keeps only its words.
 
-    def __init__(self, conversations: Conversations, failures: list[RayconteurError]) -> None:
-        self._conversations, self._failures = conversations, failures
+    Of a sample that was `given_up` Inspect may not know yet; it is answered no more, and so ends there too.
+    """
+
+    def __init__(self, conversations: Conversations) -> None:
+        self._conversations = conversations
+        self.failure: RayconteurError | None = None
+        self.given_up = False
 
     async def answer(
         self, messages: list[ChatMessage], tools: list[ToolInfo], choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
+        if self.given_up:
+            raise SessionError("The sample was given up. Run it again.", "cancelled")
         try:
             return await self._conversations.answer(messages, tools, choice, config)
         except RayconteurError as error:
-            self._failures.append(error)
+            self.failure = error
             raise
 
 
@@ -235,7 +245,7 @@ class SlicedScorer:
     async def score(self, answered: Answered) -> Score | Mapping[str, Score]:
         """The score. Raises ConfigError where another process solved the sample, long ago."""
         session_id = answered.transcript[0].session_id if answered.transcript else ""
-        scores = self._slicing.scored.get(session_id)
+        scores = self._slicing.scored.take(session_id)
         if scores is None:
             raise ConfigError(
                 "This task is scored while its sandbox is there, so it cannot be scored later. Run it again."

@@ -6,11 +6,10 @@ has been scored.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Coroutine
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from inspect_ai import Task
 from inspect_ai.dataset import Sample as InspectSample
@@ -26,7 +25,7 @@ from agent_core.evaluation.sample import Sample
 from agent_core.session_protocol import Session
 from drivers.inspecting import inside
 from drivers.inspecting.conversations import Conversations
-from drivers.inspecting.model import ASKED, session_model
+from drivers.inspecting.model import ASKED, run_model
 from drivers.inspecting.samples import inspect_sample
 
 LIMITS: dict[str, Limit] = {
@@ -37,7 +36,7 @@ LIMITS: dict[str, Limit] = {
     "turn": "turns",
     "cost": "cost",
 }
-MOST_KEPT = 10_000
+MOST_KEPT = 2_000
 T = TypeVar("T")
 
 
@@ -49,25 +48,29 @@ class Solved:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-class SolvedStates:
-    """What was solved here and waits to be scored, by the id of its session. The oldest give way."""
+class Kept(Generic[T]):
+    """What waits to be scored, by the id of its session: until each of `scorers` has taken it; the oldest give way."""
 
-    def __init__(self) -> None:
-        self._states: OrderedDict[str, Solved] = OrderedDict()
+    def __init__(self, scorers: int) -> None:
+        self._scorers = scorers
+        self._kept: dict[str, tuple[T, int]] = {}
 
-    def keep(self, session_id: str, solved: Solved) -> None:
-        """Keep it until it is taken."""
-        self._states[session_id] = solved
-        while len(self._states) > MOST_KEPT:
-            self._states.popitem(last=False)
+    def __len__(self) -> int:
+        return len(self._kept)
 
-    def get(self, session_id: str) -> Solved | None:
-        """What was solved in this session, if it was here."""
-        return self._states.get(session_id)
+    def keep(self, session_id: str, what: T) -> None:
+        """Keep it, if anybody will take it."""
+        if self._scorers:
+            self._kept[session_id] = (what, self._scorers)
+            if len(self._kept) > MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
 
-    def drop(self, session_id: str) -> None:
-        """It has been scored."""
-        self._states.pop(session_id, None)
+    def take(self, session_id: str) -> T | None:
+        """What was kept for this session, None if it was not, or has been taken by all."""
+        what, left = self._kept.pop(session_id, (None, 0))
+        if what is not None and left > 1:
+            self._kept[session_id] = (what, left - 1)
+        return what
 
 
 async def alone(work: Coroutine[Any, Any, T]) -> T:
@@ -108,9 +111,8 @@ def messages_of(sample: InspectSample) -> list[ChatMessage]:
 class Solving:
     """The agent of a task: runs its solvers on the session that it is handed."""
 
-    def __init__(self, task: Task, scorers: list[InspectScorer], states: SolvedStates) -> None:
+    def __init__(self, task: Task, scorers: list[InspectScorer], states: Kept[Solved]) -> None:
         self._task, self._scorers, self._states = task, scorers, states
-        self._models: dict[str, Model] = {}
 
     async def __call__(self, session: Session, sample: Sample) -> str:
         """The answer. Raises LimitHit for a limit of the task's, what the session raises, and what solvers raise."""
@@ -119,7 +121,7 @@ class Solving:
     async def _solve(self, session: Session, sample: Sample) -> str:
         task, given = self._task, inspect_sample(sample)
         status = await session.status()
-        model = self._models.setdefault(status.model, session_model(status.model))
+        model = run_model(status.model)
         state = state_of(task, given, epoch_of(session), model)
         conversations = Conversations(session, history_before(sample, given), task.config)
         ASKED.set(conversations)

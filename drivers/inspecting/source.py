@@ -49,13 +49,16 @@ class InspectSource:
         Raises ConfigError: Inspect is not installed, the file is gone or has changed, the task cannot be made.
         """
         require_inspect()
+        from inspect_ai.dataset import MemoryDataset
+
         from drivers.inspecting.scoring import scorers_of
-        from drivers.inspecting.solving import SolvedStates, Solving
+        from drivers.inspecting.solving import Kept, Solved, Solving
 
         task = self.made()
-        # The samples come from the run; those of the task would only take memory in each worker.
-        states = SolvedStates()
+        states = Kept[Solved](len(task.scorer or ()))
         route = route_of(task, self.route)
+        # The samples come from the run; those of the task would only take memory in each worker.
+        task.dataset = MemoryDataset([])
         if route == "slices":
             from drivers.inspecting.slices import Slicing, sliced_scorers
 
