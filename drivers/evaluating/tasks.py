@@ -273,8 +273,8 @@ def _opened(path: Path) -> Callable[[], contextlib.AbstractContextManager[Binary
         if not piped and path.is_file():
             path.open("rb").close()
             return lambda: path.open("rb")
-        copy = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - it lives as long as the reader
         with sys.stdin.buffer if piped else path.open("rb") as source:
+            copy = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - it lives as long as the reader
             shutil.copyfileobj(source, copy)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
