@@ -20,6 +20,8 @@ ProviderErrorKind = Literal[
     "cut_short",
 ]
 
+Boundary = Literal["provider", "tool", "journal", "placement", "config", "session", "scorer"]
+
 CLUSTER_LOST = "cluster_lost"
 """The kind of a PlacementError that all sessions of the program meet: the head of its cluster is gone."""
 
@@ -29,7 +31,7 @@ TRANSIENT: frozenset[str] = frozenset({"rate_limit", "overloaded", "server", "ti
 class ErrorInfo(Frozen):
     """An error as data: in events, in the journal and in results files. `boundary` is the class of the error."""
 
-    boundary: Literal["provider", "tool", "journal", "placement", "config", "session"]
+    boundary: Boundary
     kind: str
     message: str
     status: int | None = None
@@ -39,7 +41,7 @@ class ErrorInfo(Frozen):
 class RayconteurError(Exception):
     """The base of every error that this project raises on purpose."""
 
-    boundary: Literal["provider", "tool", "journal", "placement", "config", "session"] = "session"
+    boundary: Boundary = "session"
 
     def __init__(self, message: str = "", kind: str = "") -> None:
         super().__init__(message, kind)
@@ -136,3 +138,9 @@ class SessionBusy(SessionError):
 
 class SessionClosed(SessionError):
     """The session was shut down and takes no more messages."""
+
+
+class ScorerError(RayconteurError):
+    """A scorer could make no score of an answer: there is no target, it failed, or what it returned is no score."""
+
+    boundary = "scorer"

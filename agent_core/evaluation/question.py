@@ -1,4 +1,8 @@
-"""The question of a sample as the model is asked it: its choices stand below it, each with a letter."""
+"""The question of a sample as the model is asked it: its choices stand below it, each with a letter.
+
+The rule here: how many choices are right is never told by what is right. A sample of which several may be says so in
+its metadata: `choose: several`.
+"""
 
 from collections.abc import Sequence
 from string import ascii_uppercase
@@ -6,6 +10,7 @@ from string import ascii_uppercase
 from agent_core.evaluation.sample import Sample
 
 HOW_TO_CHOOSE = "Choose one of these, and say its letter in the last line: ANSWER: LETTER"
+HOW_TO_CHOOSE_SEVERAL = "Choose all that are right, and say their letters in the last line: ANSWER: LETTER, LETTER"
 
 
 def question_of(sample: Sample) -> str:
@@ -13,7 +18,14 @@ def question_of(sample: Sample) -> str:
     if not sample.choices:
         return sample.input
     lines = [f"{letter}) {choice}" for letter, choice in zip(letters(len(sample.choices)), sample.choices, strict=True)]
-    return "\n".join([sample.input, "", *lines, "", HOW_TO_CHOOSE])
+    return "\n".join(
+        [sample.input, "", *lines, "", HOW_TO_CHOOSE_SEVERAL if asks_for_several(sample) else HOW_TO_CHOOSE]
+    )
+
+
+def asks_for_several(sample: Sample) -> bool:
+    """Whether more than one of the sample's choices may be right, as its metadata says."""
+    return sample.metadata.get("choose") == "several"
 
 
 def letters(count: int) -> Sequence[str]:
