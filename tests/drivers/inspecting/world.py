@@ -1,9 +1,10 @@
 """What the tests of Inspect tasks stand in: a model that knows the answers, and both ways to run a task against it."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, chdir
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from agent_core.scripted import ParsedRequest, Reply, ToolCall
 from agent_core.scripted.request import content_text
 from agent_core.scripted.server import ScriptedServer
 from agent_core.session_protocol import Session
+from drivers.inspecting import inside
 from drivers.inspecting.branching import BranchingSession
 from drivers.inspecting.scores import inspect_score
 from drivers.inspecting.source import InspectTask, Route, inspect_task
@@ -82,14 +84,29 @@ async def answering(brain: Any = knows) -> AsyncIterator[ScriptedServer]:
 
 
 def asked(server: ScriptedServer) -> Counter[str]:
-    """What the model was asked: the conversation of each request, in any order of samples."""
-    return Counter(repr([_said(message) for message in request.body["messages"]]) for request in server.requests)
+    """What the model was asked: the conversation of each request, in any order of samples.
+
+    Messages of one side that follow each other are joined: a session has one system prompt, and takes turns.
+    """
+    return Counter(repr(_joined([_said(message) for message in one.body["messages"]])) for one in server.requests)
 
 
 def _said(message: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     role = "system" if message["role"] == "developer" else message["role"]
-    calls = tuple(call["function"]["name"] + call["function"]["arguments"] for call in message.get("tool_calls") or ())
-    return (role, content_text(message.get("content") or ""), calls)
+    calls = [call["function"] for call in message.get("tool_calls") or ()]
+    told = tuple(f"{call['name']} {json.loads(call['arguments'])}" for call in calls)
+    return (role, content_text(message.get("content") or ""), told)
+
+
+def _joined(said: list[tuple[str, str, tuple[str, ...]]]) -> list[tuple[str, str, tuple[str, ...]]]:
+    joined: list[tuple[str, str, tuple[str, ...]]] = []
+    for role, text, calls in said:
+        if joined and joined[-1][0] == role and role in {"system", "assistant"}:
+            before = joined.pop()
+            joined.append((role, f"{before[1]}\n\n{text}", before[2] + calls))
+        else:
+            joined.append((role, text, calls))
+    return joined
 
 
 class Here:
@@ -182,10 +199,11 @@ async def here(server: ScriptedServer) -> AsyncIterator[Here]:
 
 async def there(server: ScriptedServer, path: str, logs: Path, **args: Any) -> EvalLog:
     """Runs a task as Inspect does, its own provider asking the same model."""
-    model = get_model(
-        "openai/scripted", base_url=server.url + "/v1", api_key="made-up", responses_api=False, memoize=False
-    )
-    with chdir(TASKS):
+    inside.show_nothing()
+    address = {"base_url": server.url + "/v1", "api_key": "made-up"}
+    asked = get_model("openai/scripted", responses_api=False, memoize=False, **address)
+    async with asked as model:
+        path = str(TASKS / path)
         done = await eval_async(path, model=model, task_args=args, log_dir=str(logs), log_realtime=False, max_samples=1)
     return done[0]
 
