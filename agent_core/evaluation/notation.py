@@ -1,9 +1,10 @@
-"""How a built-in agent is written on one line: `react`, or `react(max_turns=5, submit="done")`.
+"""How agents and values are written on one line: `react(max_turns=5, submit="done")`, `level=3`.
 
 The rule here: arguments are named, and their values are literals of Python. Nothing is run.
 """
 
 import ast
+import json
 from typing import Any, NamedTuple
 
 from agent_core.errors import ConfigError
@@ -41,3 +42,11 @@ def parse(text: str, what: str) -> Named:
     if "" in arguments:
         raise refused
     return Named(name, arguments)
+
+
+def value_of(text: str) -> Any:
+    """A value as JSON where it is some, else the text as it stands."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

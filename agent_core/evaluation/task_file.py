@@ -17,7 +17,7 @@ from agent_core.evaluation.rows import kind_of
 from agent_core.evaluation.tasks import Task, wrong_fields
 
 # Text is written as text; the rest would be a function's business.
-_CODELESS = {"dataset": (str, list), "agent": (str, dict), "scorers": (str, list), "tools": (str, list)}
+_CODELESS = {"dataset": (str, list), "agent": (str, dict), "scorers": (str, dict, list), "tools": (str, list)}
 
 
 def task_of_text(text: str, name: str) -> Task:
@@ -32,7 +32,7 @@ def task_of_text(text: str, name: str) -> Task:
             raise _wrong(name, lines, (field,), f"there is no field '{field}'{_meant(field, known)}")
         if field in _CODELESS and not isinstance(value, _CODELESS[field]):
             raise _wrong(name, lines, (field,), f"{field}: {kind_of(value)} will not do here")
-    _only_texts(fields, lines, name)
+    _only_names(fields, lines, name)
     try:
         return Task(**fields)
     except ValidationError as error:
@@ -45,11 +45,11 @@ def task_of_text(text: str, name: str) -> Task:
         raise _wrong(name, lines, (field,), error.message.removesuffix(".")) from None
 
 
-def _only_texts(fields: Mapping[str, Any], lines: Mapping[tuple[Any, ...], int], name: str) -> None:
+def _only_names(fields: Mapping[str, Any], lines: Mapping[tuple[Any, ...], int], name: str) -> None:
     for field in ("scorers", "tools"):
         given = fields.get(field)
         for number, item in enumerate(cast("list[Any]", given) if isinstance(given, list) else ()):
-            if not isinstance(item, str):
+            if not isinstance(item, str) and not (field == "scorers" and isinstance(item, dict)):
                 raise _wrong(name, lines, (field, number), f"{field}: {kind_of(item)} where a name is wanted")
 
 

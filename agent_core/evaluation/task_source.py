@@ -7,9 +7,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from agent_core.errors import ConfigError
 from agent_core.evaluation.agents.chat import Chat
 from agent_core.evaluation.agents.naming import agent_of, described
 from agent_core.evaluation.loading import CarriedFile, attribute, chosen_task, made_task, reach
@@ -17,7 +16,8 @@ from agent_core.evaluation.program import Agent, Program
 from agent_core.evaluation.score import Scorer
 from agent_core.evaluation.tasks import Task
 
-AgentText = str | dict[str, Any]
+# A name with settings, or fields with a `kind`, as a flag or a file says them.
+Spec = str | dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class TaskSource:
     file: CarriedFile | None = None
     function: str = ""
     arguments: tuple[tuple[str, str], ...] = ()
-    agent: AgentText | None = None
-    scorers: tuple[str, ...] | None = None
+    agent: Spec | None = None
+    scorers: tuple[Spec, ...] | None = None
     files: tuple[CarriedFile, ...] = ()
     directory: str = ""
 
@@ -61,10 +61,10 @@ class TaskSource:
                 **arguments,
             }
         if self.agent is not None:
-            agent = agent_of(self.agent) if not (isinstance(self.agent, str) and ":" in self.agent) else None
-            basis["agent"] = self.agent if agent is None else described(agent)
+            by_name = isinstance(self.agent, str) and ":" in self.agent
+            basis["agent"] = _without_directory(self.agent) if by_name else described(agent_of(self.agent))
         if self.scorers:
-            basis["scorers"] = list(self.scorers)
+            basis["scorers"] = [_without_directory(scorer) for scorer in self.scorers]
         if self.files:
             basis["files"] = {file.name: file.digest for file in self.files}
         return basis
@@ -75,12 +75,12 @@ class TaskSource:
 
     def _scorers(self, task: Task | None) -> tuple[Scorer, ...]:
         given: Sequence[object] = self.scorers if self.scorers is not None else task.scorers if task is not None else ()
-        scorers = tuple(_scorer(self._found(item, "scorer")) for item in given)
-        names = [scorer.name for scorer in scorers]
-        for name in names:
-            if names.count(name) > 1:
-                raise ConfigError(f"scorers: two are called '{name}'. Give each a name of its own, or leave one out.")
-        return scorers
+        if not given:
+            return ()
+        # Built-in scorers take a tenth of a second to be imported.
+        from agent_core.evaluation.scoring import scorers_of
+
+        return scorers_of([self._found(item, "scorer") for item in given])
 
     def _found(self, given: object, what: str) -> object:
         """What a text such as `file.py:name` names in a file that is carried; anything else as it is."""
@@ -92,25 +92,17 @@ class TaskSource:
         return attribute(known.get(path) or CarriedFile.read(Path(path)), name, what)
 
 
+def _without_directory(given: Any) -> Any:
+    """What names something in a file by the file's own name: where it lies changes no answer."""
+    place = named_in_file(given)
+    return given if place is None else f"{Path(place[0]).name}:{place[1]}"
+
+
 def named_in_file(given: object, directory: str = "") -> tuple[str, str] | None:
     """The path and the name of a text such as `solver.py:solve`, seen from a directory; None for anything else."""
     if not isinstance(given, str):
         return None
     path, colon, name = given.rpartition(":")
-    if not colon or not path.endswith(".py"):
+    if not colon or not path.endswith(".py") or "=" in path:
         return None
     return os.path.abspath(Path(directory, path)), name  # noqa: PTH100 - `..` is taken out too
-
-
-def _scorer(given: object) -> Scorer:
-    """The scorer that is meant: itself, or by its name."""
-    if isinstance(given, str):
-        from agent_core.evaluation.scoring import scorer_of
-
-        return scorer_of(given)
-    if isinstance(getattr(given, "name", None), str) and callable(getattr(given, "score", None)):
-        return cast("Scorer", given)
-    raise ConfigError(
-        f"scorers: {getattr(given, '__name__', type(given).__name__)} is no scorer. Name a built-in one, or decorate a"
-        " function with @scorer."
-    )

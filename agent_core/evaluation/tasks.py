@@ -57,15 +57,16 @@ class Task(SessionSettings):
     `dataset` is the path of a file, from the directory of the task's own file (`format` where its name does not say
     what it is), or any iterable of `Sample` or of dictionaries, or a function that returns one; `fields` says which
     fields of a row are the sample's. `agent` is `chat`, `react(...)`, an async function of a session and a sample, or
-    the name of one. `scorers` are Scorers or their names; `tools` are tools, typed functions or `module:name`. Results
-    are told apart by the metadata fields of `group_by`. `name` is that of the function or file unless it is given.
+    the name of one. `scorers` are Scorers, functions with `@scorer`, or names with settings; `tools` are tools, typed
+    functions or `module:name`. Results are told apart by the metadata fields of `group_by`. `name` is that of the
+    function or file unless it is given.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     dataset: SkipValidation[str | Path | Items]
     agent: SkipValidation[Agent | AgentSpec | str | Mapping[str, Any]] = chat
-    scorers: SkipValidation[Sequence[Scorer | str]] = ()
+    scorers: SkipValidation[Sequence[Scorer | str | Mapping[str, Any]]] = ()
     limits: SampleLimits = SampleLimits()
     tools: SkipValidation[Sequence[Any]] = ()
     epochs: int = Field(default=1, ge=1)

@@ -163,7 +163,7 @@ def _task_of(file: str, options: TaskOptions) -> tuple[Task, TaskSource, Path | 
             raise ConfigError(f"{path}: a JSON array holds no task. As samples it becomes JSONL with: jq -c '.[]'.")
         task = task_of_text(carried.text, carried.name)
         agent = task.agent if "agent" in task.model_fields_set else None
-        scorers = tuple(cast("Sequence[str]", task.scorers))
+        scorers = tuple(cast("Sequence[str | dict[str, Any]]", task.scorers))
         source = TaskSource(agent=_as_data(agent), scorers=scorers, directory=directory)
         return task, source, path
     dataset = file if file == STDIN else path.absolute()

@@ -181,10 +181,16 @@ def test_agents_and_scorers_that_are_given_take_the_place_of_the_tasks(write: Wr
 
 def test_two_scorers_of_one_name_are_refused(write: Write) -> None:
     file = write(WORDS.replace("[Said()]", "[Said(), Said()]"))
-    with pytest.raises(ConfigError, match="two are called 'said'"):
+    with pytest.raises(ConfigError, match="two scorers are called 'said'"):
         TaskSource(file, "words").load()
-    with pytest.raises(ConfigError, match="scorers: int is no scorer"):
-        TaskSource(write(WORDS.replace("[Said()]", "[3]")), "words").load()
+
+
+def test_scorers_are_named_with_their_settings_by_text_or_by_fields(write: Write) -> None:
+    file = write("from agent_core.evaluation import scorer\n@scorer\nasync def brief(answered): return 1.0\n")
+    given = ("words.py:brief", "numeric(tolerance=0.5)", {"kind": "match", "at": "any"})
+    source = TaskSource(scorers=given, files=(file,), directory=str(file.directory))
+    assert [scorer.name for scorer in source.load().scorers] == ["brief", "numeric", "match"]
+    assert source.described()["scorers"] == list(given)
 
 
 def test_a_task_is_written_in_yaml_with_the_fields_of_task() -> None:
@@ -204,7 +210,7 @@ def test_a_task_is_written_in_yaml_with_the_fields_of_task() -> None:
         ("dataset: q.jsonl\nepoch: 3", "words.yaml line 2: there is no field 'epoch' (did you mean 'epochs'?)"),
         ("dataset: q.jsonl\nlimits:\n  turns: 3\n  turn: 4", "line 4: limits.turn: Extra inputs are not permitted"),
         ("dataset: q.jsonl\nfields:\n  inputs: a", "line 3: fields.inputs: "),
-        ("dataset: q.jsonl\nscorers:\n- a\n- {b: 1}", "line 4: scorers: an object where a name is wanted"),
+        ("dataset: q.jsonl\ntools:\n- a\n- {b: 1}", "line 4: tools: an object where a name is wanted"),
         ("dataset: q.jsonl\nagent:\n  kind: writer", "line 2: agent: there is no agent 'writer'"),
         ("dataset: q.jsonl\ndataset: r.jsonl", "line 2: 'dataset' is there twice (see line 1)"),
         ("dataset: [q", "words.yaml line 1: not valid YAML"),
