@@ -24,7 +24,7 @@ from actors.threads import in_thread
 from agent_core.clock import SystemClock
 from agent_core.errors import PlacementError, RayconteurError
 from agent_core.evaluation.coordinator import Coordinator, Envelope, Reply
-from agent_core.evaluation.run import Run, RunEnded, RunOrder
+from agent_core.evaluation.run import Requeue, Run, RunEnded, RunOrder
 from agent_core.evaluation.standing import RunStatus
 
 log = logging.getLogger("rayconteur.actor")
@@ -39,6 +39,7 @@ class EvaluationActor:
         self._name = evaluation_name(order.plan.run_id)
         self._router = RouterHandle(settings)
         self._coordinator: Coordinator | None = None
+        self._open: Run | None = None
         self._running: asyncio.Task[RunEnded] | None = None
         self._held: asyncio.Task[None] | None = None
         self._over: RunEnded | None = None
@@ -65,6 +66,7 @@ class EvaluationActor:
 
     async def _run(self) -> RunEnded:
         with Run(self._order, SystemClock()) as run:
+            self._open = run
             self._coordinator = coordinator = run.coordinator
             async with asyncio.TaskGroup() as workers:
                 for home in range(self._settings.session_actors):
@@ -120,6 +122,10 @@ class EvaluationActor:
             self._coordinator.command(word)
         return await self.status()
 
+    async def requeue(self, chosen: Requeue) -> int:
+        """See `Run.requeue`."""
+        return self._open.requeue(chosen) if self._open and self._over is None else 0
+
     async def places(self) -> tuple[str, str]:
         """The paths of the results and the record, on this actor's node."""
         return str(self._order.results), str(self._order.record)
@@ -145,6 +151,10 @@ class EvaluationHandle:
     async def command(self, word: str) -> RunStatus | None:
         """See `EvaluationActor.command`."""
         return await self._ask("command", word)
+
+    async def requeue(self, chosen: Requeue) -> int:
+        """See `Run.requeue`."""
+        return await self._ask("requeue", chosen)
 
     async def places(self) -> tuple[str, str]:
         """See `EvaluationActor.places`."""

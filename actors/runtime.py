@@ -130,6 +130,16 @@ class Runtime:
         return self._opened().cluster.dashboard_hint
 
     @property
+    def address(self) -> str:
+        """The address of the cluster, by which other programs join it."""
+        return self._opened().cluster.address
+
+    @property
+    def namespace(self) -> str:
+        """The Ray namespace of the actors."""
+        return self._namespace
+
+    @property
     def homes(self) -> int:
         """How many places there are that a session can ask for by its id, see `agent_core.placement.home_of`."""
         return self._opened().settings.session_actors

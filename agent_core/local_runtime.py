@@ -56,6 +56,9 @@ class LocalRuntime:
     the requests that are under way to providers.
     """
 
+    address: str | None = None
+    namespace = ""
+    homes = 0
     dashboard_url: str | None = None
     dashboard_hint = ""
 
@@ -141,8 +144,9 @@ class LocalRuntime:
         """What sessions with these settings are opened with. Raises ConfigError or ToolError for what is wrong."""
         return await opening(tools, {}, JournalBlobs(self._journal), fields)
 
-    async def evaluate(self, order: "RunOrder") -> "LocalRun":
-        """Begin a run of an evaluation."""
+    async def evaluate(self, order: "RunOrder", *, last: bool = False) -> "LocalRun":
+        """Begin a run of an evaluation. It ends with this runtime, whatever `last` says."""
+        del last
         from agent_core.evaluation.local_run import LocalRun
 
         run = LocalRun(self._open_host(), order)

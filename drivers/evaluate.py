@@ -1,4 +1,4 @@
-"""`python -m drivers.evaluate`: runs every prompt of a file in a session of its own and keeps what came of each.
+"""`python -m drivers.evaluate`: runs every sample of a task in a session of its own and keeps what came of each.
 
 The rule here: this is the door. It joins options, job, run and summary, and decides nothing about samples.
 """
@@ -10,6 +10,7 @@ if __name__ == "__main__" and not __package__:
     print("error: run it as: python -m drivers.evaluate (from the root of the checkout)", file=sys.stderr)
     sys.exit(2)
 
+import os
 import shlex
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,19 +19,28 @@ import typer
 
 from drivers.compaction_options import CompactionOptions
 from drivers.errors import leave, run
-from drivers.evaluating.options import DataOptions, FileArgument, OutputOptions, RunOptions
+from drivers.evaluating.comparing import compare_command
+from drivers.evaluating.controlling import AddressOption, OutArgument, cancel_command, pause_command, requeue_command
+from drivers.evaluating.exporting import export_command
+from drivers.evaluating.gating import gate_command
+from drivers.evaluating.limit_options import RunLimitOptions, SampleLimitOptions
+from drivers.evaluating.merging import merge_command
+from drivers.evaluating.options import OutputOptions, RunOptions
+from drivers.evaluating.statistics import statistics_command
+from drivers.evaluating.task_options import SampleOptions, TaskArgument, TaskOptions
 from drivers.options import ModelOptions, PlaceOptions, grouped
+from drivers.reporting.command import report_command
 
 if TYPE_CHECKING:
     from drivers.evaluating.job import Job
 
 PROGRAM = "python -m drivers.evaluate"
 # What decides the fate of earlier results, and is decided anew when a run is resumed.
-ABOUT_EARLIER = {"--overwrite", "--resume", "--force"}
+ABOUT_EARLIER = {"--overwrite", "--resume", "--force", "--detach"}
 
 app = typer.Typer(
     name="evaluate",
-    help="Run every prompt of a file in a session of its own, many at once, and keep what came of each.",
+    help="Run every sample of a task in a session of its own, many at once, and keep and judge what came of each.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -41,63 +51,100 @@ app = typer.Typer(
 @app.command("run")
 @grouped
 def run_command(  # noqa: PLR0913, PLR0917 - each is a group of options
-    file: FileArgument,
-    data: DataOptions,
+    file: TaskArgument,
+    task_options: TaskOptions,
+    samples: SampleOptions,
     model: ModelOptions,
     compaction: CompactionOptions,
+    limits: SampleLimitOptions,
+    run_limits: RunLimitOptions,
     running: RunOptions,
     output: OutputOptions,
     place: PlaceOptions,
 ) -> Coroutine[Any, Any, int]:
-    """Ask a model every prompt of a file.
+    """Run a task, or ask a model every question of a file.
 
-    FILE is JSONL, CSV or TSV with the fields id, input, target and metadata; only input has to be there. Writes one
-    JSON line for each sample and epoch as it ends. Exit code: 0 if all completed, 1 if some did not, 2 if something was
-    asked for wrongly, 130 after Ctrl-C.
+    A file of samples has the fields id, input, target and metadata; only input has to be there. Writes one JSON line
+    for each sample and epoch as it ends. Exit code: 0 if all were answered (and scored), 1 if some were not, 2 if
+    something was asked for wrongly, 130 after Ctrl-C.
     """
     # Heavy, and not needed for --help.
     from drivers.evaluating.job import Asking, Job
     from drivers.evaluating.running import packing
+    from drivers.evaluating.tasks import resolve
 
     packing(running)
-    fields = {**model.fields(), **compaction.fields(), "request_class": "batch", "streaming": running.stream}
-    model.check_window()
     place.check()
+    task = resolve(file, samples, task_options, limits, tools=model.loaded_tools())
+    model = task.model(model)
+    given = {**model.fields(), **compaction.fields(), "request_class": "batch", "streaming": running.stream}
+    model.check_window()
     # On a cluster elsewhere the key has to be there, not here.
     if place.is_here:
         model.check_key()
     compaction.check(here=place.is_here)
-    asking = Asking.of(fields, model.loaded_tools(), running.timeout)
-    job = Job(file, asking, data, output)
-    return _run(job, running, place, as_json=output.json)
+    asking = Asking.of(task.fields(given), task)
+    job = Job(task, asking, output, run_limits.limits(), sys.argv[1:])
+    return _run(job, running, place, output)
 
 
-async def _run(job: "Job", running: RunOptions, place: PlaceOptions, *, as_json: bool) -> int:
+async def _run(job: "Job", running: RunOptions, place: PlaceOptions, output: OutputOptions) -> int:
     from drivers.evaluating.ending import conclude
     from drivers.evaluating.running import run_job
 
     with job:
         ended = await run_job(job, place, running)
-    summary = ended.summary or job.tally.summary()
-    return conclude(summary, job.places, ended, resume=resume_command(sys.argv[1:], job.out), as_json=as_json)
+    resume = resume_command(sys.argv[1:], job.out)
+    return conclude(job, ended, resume=resume, output=output)
+
+
+@app.command("resume", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def resume_run(context: typer.Context, out: OutArgument, address: AddressOption = None) -> Coroutine[Any, Any, int]:
+    """Go on with a run: one that was paused, or what is missing of one that has ended.
+
+    It is asked as it was before; further options of `run` are added.
+    """
+    from drivers.evaluating.resuming import resume
+
+    return resume(out, address, context.args, ABOUT_EARLIER, _again)
+
+
+def _again(arguments: Sequence[str]) -> int | Coroutine[Any, Any, int]:
+    sys.argv[1:] = arguments
+    return app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
 
 
 @app.command("status")
 def status_command(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="What --out named: a directory or a results file.")],
+    out: OutArgument = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,  # noqa: FBT002
-) -> int:
-    """Say how far a run is, or how it ended, from its results file."""
-    from drivers.evaluating.ending import show, standing
-    from drivers.evaluating.results_file import Places
+    address: AddressOption = None,
+) -> int | Coroutine[Any, Any, int]:
+    """Say how far a run is, or how it ended. Without OUT: which runs are under way on the cluster."""
+    from drivers.evaluating.looking import look
 
-    places = Places.of(out)
-    show(standing(places), places, as_json=as_json)
-    return 0
+    return look(out, address, as_json=as_json)
+
+
+for name, command in (
+    ("pause", pause_command),
+    ("cancel", cancel_command),
+    ("requeue", requeue_command),
+    ("report", report_command),
+    ("statistics", statistics_command),
+    ("compare", compare_command),
+    ("gate", gate_command),
+    ("merge", merge_command),
+    ("export", export_command),
+):
+    app.command(name)(command)
 
 
 def resume_command(arguments: Sequence[str], out: str) -> str:
     """The command line that goes on with what `arguments` began."""
+    if "-" not in arguments:
+        return shlex.join([*PROGRAM.split(), "resume", out.rstrip(os.sep) or out])
+    # Samples that were piped in have to be piped in again.
     kept = [argument for argument in arguments if argument not in ABOUT_EARLIER]
     named = any(argument.split("=")[0] in ("--out", "-o") or argument.startswith("-o") for argument in kept)
     return shlex.join([*PROGRAM.split(), *kept, *([] if named else ["--out", out]), "--resume"])

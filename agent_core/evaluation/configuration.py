@@ -22,11 +22,11 @@ LONGEST_VALUE = 60
 
 
 class Configuration(Frozen):
-    """The model with its settings, its tools, and the limits of a sample. `timeout` is in seconds."""
+    """The model with its settings, its tools, and what of the `task` counts: its files, agent, scorers and limits."""
 
     session: SessionConfig
     tools: tuple[ToolDefinition, ...] = ()
-    timeout: float | None = Field(default=None, gt=0.0)
+    task: dict[str, JsonValue] = Field(default_factory=dict)
 
     @property
     def basis(self) -> dict[str, JsonValue]:
@@ -37,9 +37,7 @@ class Configuration(Frozen):
         basis: dict[str, Any] = {"session": session}
         if self.tools:
             basis["tools"] = {tool.name: tool.model_dump(mode="json", exclude_defaults=True) for tool in self.tools}
-        if self.timeout is not None:
-            basis["timeout"] = self.timeout
-        return basis
+        return basis | self.task
 
     @property
     def digest(self) -> str:
@@ -49,7 +47,11 @@ class Configuration(Frozen):
 
 
 class RunRecord(Frozen):
-    """One run, as it was asked for last. `created_at` is in seconds since the epoch, `planned` counts results."""
+    """One run, as it was asked for last. `created_at` is in seconds since the epoch, `planned` counts results.
+
+    `command` are the arguments that it was asked with, in the working directory `directory`. `group_by` are the fields
+    of the samples' metadata that its report groups by.
+    """
 
     version: Literal[1] = 1
     run_id: str
@@ -59,6 +61,9 @@ class RunRecord(Frozen):
     epochs: int
     digest: str
     configuration: dict[str, JsonValue]
+    command: tuple[str, ...] = ()
+    directory: str = ""
+    group_by: tuple[str, ...] = ()
 
     @property
     def planned(self) -> int:

@@ -100,6 +100,7 @@ class Coordinator:
         self._open: dict[tuple[str, int], tuple[Assignment, float, str]] = {}
         self._workers: dict[str, _Worker] = {}
         self._exhausted = False
+        self._read = 0
         self._began = clock.now()
         self.state: RunState = "running"
         self.reason = ""
@@ -187,6 +188,7 @@ class Coordinator:
         if sample is None:
             self._exhausted = True
             return
+        self._read += 1
         wanted = list(self._outstanding(sample))
         waits = self._plan.prime and len(wanted) > 1 and wanted[0].epoch == 1
         for number, assignment in enumerate(wanted):
@@ -238,7 +240,7 @@ class Coordinator:
             (limits.cost is not None and tally.cost > limits.cost, "cost"),
             (limits.time is not None and self._clock.now() - self._began > limits.time, "time"),
             (
-                limits.infrastructure_failures is not None and failed > limits.infrastructure_failures,
+                limits.infrastructure_failures is not None and failed >= limits.infrastructure_failures,
                 "infrastructure failures",
             ),
         ):
@@ -263,6 +265,14 @@ class Coordinator:
                 pass
             case _:
                 raise ConfigError(f"A run knows no command '{word}': say pause, go_on or stop.")
+
+    def again(self, dropped: Sequence[tuple[str, int]], tally: Tally) -> None:
+        """These have no result any more: hand them out again, unless the dataset is not read as far as that."""
+        self.tally = tally
+        for sample_id, epoch in dropped:
+            sample, known = self._index.sample(sample_id), self._index.known(sample_id, epoch)
+            if sample is not None and (self._exhausted or self._index.number_of(sample_id) <= self._read):
+                self._ready.append(Assignment(sample, epoch, known.attempts + 1 if known else 1))
 
     def stop(self, reason: str = "") -> None:
         """Hand out nothing more, and have what is open ended as cancelled. The run can be resumed."""

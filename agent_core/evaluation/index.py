@@ -103,6 +103,11 @@ class RunIndex:
         row = self._execute("SELECT line FROM sample WHERE id = ?", (sample_id,)).fetchone()
         return row and int(row[0])
 
+    def number_of(self, sample_id: str) -> int:
+        """Which sample it is in the order of `stored`, from 1; 0 for none."""
+        row = self._execute("SELECT number FROM sample WHERE id = ?", (sample_id,)).fetchone()
+        return int(row[0]) if row else 0
+
     @property
     def samples(self) -> int:
         """How many samples there are."""
@@ -142,6 +147,10 @@ class RunIndex:
             (sample_id, epoch),
         ).fetchone()
         return row and Known(row[0], row[1], bool(row[2]), row[3], row[4])
+
+    def forget(self, sample_id: str, epoch: int) -> None:
+        """The result does not stand any more; only how often it was tried stays known."""
+        self._execute("UPDATE result SET kept = 0 WHERE id = ? AND epoch = ?", (sample_id, epoch))
 
     # --- what is under way ------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import asyncio
 from agent_core.clock import SystemClock
 from agent_core.errors import RayconteurError
 from agent_core.evaluation.coordinator import Coordinator, Envelope, Reply
-from agent_core.evaluation.run import Run, RunEnded, RunOrder
+from agent_core.evaluation.run import Requeue, Run, RunEnded, RunOrder
 from agent_core.evaluation.standing import RunStatus
 from agent_core.evaluation.worker import work
 from agent_core.hosting import SessionHost
@@ -23,11 +23,13 @@ class LocalRun:
     def __init__(self, host: SessionHost, order: RunOrder) -> None:
         self._host, self._order = host, order
         self._coordinator: Coordinator | None = None
+        self._run_open: Run | None = None
         self._running = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> RunEnded:
         clock = SystemClock()
         with Run(self._order, clock) as run:
+            self._run_open = run
             coordinator = self._coordinator = run.coordinator
             order = self._order.work.on(None, self._order.concurrency)
 
@@ -54,6 +56,10 @@ class LocalRun:
         if self._coordinator is not None:
             self._coordinator.command(word)
         return await self.status()
+
+    async def requeue(self, chosen: Requeue) -> int:
+        """See `Run.requeue`."""
+        return self._run_open.requeue(chosen) if self._run_open else 0
 
     async def ended(self) -> RunEnded:
         """Wait for the end. Raises ConfigError if its files cannot be had."""

@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +74,11 @@ class Places:
     def index(self) -> Path:
         """Where the index of the run is kept."""
         return self.record.with_suffix(".sqlite")
+
+    @property
+    def live(self) -> Path:
+        """Where a run that is under way says how it is reached."""
+        return self.record.with_suffix(".live.json")
 
     @property
     def kept(self) -> bool:
@@ -182,6 +187,29 @@ class ResultsFile:
         temporary = self.places.record.with_name(self.places.record.name + ".new")
         temporary.write_bytes(record.model_dump_json(indent=2).encode() + b"\n")
         temporary.replace(self.places.record)
+
+    def without(self, drops: Callable[[bytes], bool]) -> int:
+        """Take out the lines that are to be dropped; how many there were. Raises OSError, and then nothing has changed.
+
+        Every other line stays as it is.
+        """
+        path = self.places.results.with_name(self.places.results.name + ".new")
+        dropped = 0
+        try:
+            with path.open("wb") as kept:
+                for line in self.lines():
+                    if drops(line):
+                        dropped += 1
+                    else:
+                        kept.write(line)
+                self._replacement = kept
+                if dropped:
+                    self._put_replacement()
+                    self._size = os.fstat(self._descriptor).st_size
+        finally:
+            self._replacement = None
+            path.unlink(missing_ok=True)
+        return dropped
 
     def cut_torn(self) -> None:
         """Take away a last line that is not whole. Raises OSError."""

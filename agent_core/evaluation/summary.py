@@ -10,6 +10,7 @@ from collections import Counter
 from pydantic import Field
 
 from agent_core.evaluation.result import ANSWERED, OUTCOMES, ResultHead, SampleOutcome
+from agent_core.evaluation.statistics.running import RunningMean, RunningScores
 from agent_core.frozen import Frozen
 from agent_core.messages import Usage
 
@@ -52,6 +53,16 @@ class Spread:
         return None
 
 
+class RunningScore(Frozen):
+    """The mean of a scorer's values so far, with the bounds of its 95 % interval where that is known."""
+
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+    count: int = 0
+    unscored: int = 0
+
+
 class Summary(Frozen):
     """A run in figures. Latencies are in seconds, of samples that were answered; `cost` in US dollars.
 
@@ -78,6 +89,7 @@ class Summary(Frozen):
     failure_kinds: dict[str, int] = Field(default_factory=dict)
     configurations: tuple[str, ...] = ()
     other_lines: int = 0
+    scores: dict[str, RunningScore] = Field(default_factory=dict)
 
     @property
     def done(self) -> int:
@@ -108,6 +120,7 @@ class Tally:
         self._failures: list[Failure] = []
         self._kinds: Counter[str] = Counter()
         self._configurations: dict[str, None] = {}
+        self._scores = RunningScores()
         self._began = math.inf
         self._ended = 0.0
 
@@ -130,6 +143,7 @@ class Tally:
             self.cost += head.cost
         if len(self._configurations) < KEPT_KINDS:
             self._configurations.setdefault(head.configuration)
+        self._scores.add(head)
         if earlier:
             self.earlier += 1
         else:
@@ -177,4 +191,15 @@ class Tally:
             failure_kinds=dict(self._kinds.most_common()),
             configurations=tuple(self._configurations),
             other_lines=self.other_lines,
+            scores={name: self._score(name, mean) for name, mean in self._scores.means.items()},
+        )
+
+    def _score(self, name: str, running: RunningMean) -> RunningScore:
+        interval = running.interval
+        return RunningScore(
+            mean=running.mean,
+            low=interval.low if interval else None,
+            high=interval.high if interval else None,
+            count=running.count,
+            unscored=self._scores.unscored.get(name, 0),
         )

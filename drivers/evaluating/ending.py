@@ -5,33 +5,69 @@ stdout holds the results it holds nothing else: then the figures go to stderr to
 """
 
 import json
+import shlex
 import sys
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from agent_core.errors import ConfigError
 from agent_core.evaluation.result import FINAL, SampleOutcome
+from agent_core.evaluation.results_file import RESULTS_NAME, Places
 from agent_core.evaluation.resume import heads
 from agent_core.evaluation.summary import Summary, Tally
 from drivers.errors import FAILURE
-from drivers.evaluating.results_file import Places
 from drivers.evaluating.running import Ended
 from drivers.evaluating.showing import NAMES, failure_line, rows_of
+
+if TYPE_CHECKING:
+    from drivers.evaluating.job import Job
+    from drivers.evaluating.options import OutputOptions
 
 WIDTH = 80
 DONE = frozenset({"scored", "completed"})
 
 
-def conclude(summary: Summary, places: Places, ended: Ended, *, resume: str, as_json: bool) -> int:
-    """Print how the run ended and return the exit code. Raises what ended the run early, after printing."""
-    show(summary, places, as_json=as_json)
+def conclude(job: "Job", ended: Ended, *, resume: str, output: "OutputOptions") -> int:
+    """Print how the run ended, make its report, and return the exit code.
+
+    Raises what ended the run early, after printing.
+    """
+    summary, places = ended.summary or job.tally.summary(), job.places
+    if ended.detached:
+        print(f"{job.record.run_id} goes on without this program. {_ways(places)}")
+        return 0
+    show(summary, places, as_json=output.json)
+    if output.report and places.kept and summary.done:
+        _report(places, as_json=output.json)
     _say_what_is_left(summary, places, resume)
     if ended.failure is not None:
         raise ended.failure
     if ended.signal is not None:
         return 128 + ended.signal
+    if ended.reason:
+        _say(Console(file=sys.stderr), f"Stopped: {ended.reason}")
     return 0 if summary.whole else FAILURE
+
+
+def _ways(places: Places) -> str:
+    where = str(places.results.parent if places.results.name == RESULTS_NAME else places.results)
+    return "\n".join(
+        f"  python -m drivers.evaluate {word} {shlex.quote(where)}" for word in ("status", "pause", "cancel")
+    ).join(("Ask and tell it:\n", ""))
+
+
+def _report(places: Places, *, as_json: bool) -> None:
+    """Make the report; the results stand whether it can be made or not."""
+    from drivers.reporting.command import write_report
+
+    try:
+        path = write_report(places.results)
+    except (OSError, ConfigError) as error:
+        _say(Console(file=sys.stderr), f"The report could not be made: {error}")
+        return
+    print(f"report: {path}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _say_what_is_left(summary: Summary, places: Places, resume: str) -> None:
@@ -48,11 +84,14 @@ def _say_what_is_left(summary: Summary, places: Places, resume: str) -> None:
         _say(console, f"To run what is missing, was cancelled or the infrastructure failed:\n  {resume}")
 
 
-def show(summary: Summary, places: Places, *, as_json: bool) -> None:
+def show(summary: Summary, places: Places | None, *, as_json: bool) -> None:
     """Print the figures: as a table of at most 80 columns, or as one JSON object."""
-    file = sys.stderr if places.stdout else sys.stdout
+    file = sys.stderr if places and places.stdout else sys.stdout
     if as_json:
-        print(json.dumps({"results": str(places.results), **summary.model_dump(mode="json")}, indent=2), file=file)
+        print(
+            json.dumps({"results": str(places and places.results), **summary.model_dump(mode="json")}, indent=2),
+            file=file,
+        )
         return
     console = Console(file=file, width=min(WIDTH, Console(file=file).width), highlight=False)
     table = Table.grid(padding=(0, 2))
@@ -66,7 +105,8 @@ def show(summary: Summary, places: Places, *, as_json: bool) -> None:
     if hidden := sum(summary.failure_kinds.values()) - len(summary.failures):
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in list(summary.failure_kinds.items())[:6])
         console.print(f"and {hidden:,} more (all in all: {kinds})", markup=False)
-    print(f"results: {places.results}", file=file)
+    if places is not None:
+        print(f"results: {places.results}", file=file)
 
 
 def standing(places: Places) -> Summary:

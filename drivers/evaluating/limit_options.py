@@ -43,7 +43,14 @@ class SampleLimitOptions:
     ] = None
     time_limit: Annotated[
         float | None,
-        _option("--time-limit", panel=LIMITS_PANEL, metavar="SECONDS", min=0.001, help="How long a sample may take."),
+        _option(
+            "--time-limit",
+            "--timeout",
+            panel=LIMITS_PANEL,
+            metavar="SECONDS",
+            min=0.001,
+            help="How long an attempt at a sample may take.",
+        ),
     ] = None
     working_time_limit: Annotated[
         float | None,

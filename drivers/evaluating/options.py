@@ -1,15 +1,13 @@
-"""The options of `evaluate run` that are its own: what is asked, how it is run, where the results go.
+"""The options of `evaluate run` that are its own: how it is run, where the results go.
 
 The rule here: as in `drivers.options`, a group is data that typer fills; `grouped` makes options of its fields.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-DATA_PANEL = "Samples"
 RUN_PANEL = "Run"
 OUTPUT_PANEL = "Results"
 
@@ -22,52 +20,8 @@ def _option(*names: str, panel: str, help: str, **settings: Any) -> Any:  # noqa
 
 
 @dataclass(frozen=True)
-class DataOptions:
-    """Which samples, and how they are read from the file."""
-
-    format: Annotated[
-        Literal["jsonl", "csv", "tsv"] | None,
-        _option("--format", panel=DATA_PANEL, help="How FILE is to be read. Without it: by the end of its name."),
-    ] = None
-    input_field: Annotated[
-        str | None,
-        _option(
-            "--input-field",
-            panel=DATA_PANEL,
-            metavar="NAME",
-            help="The field with what is asked (input or prompt without it).",
-        ),
-    ] = None
-    id_field: Annotated[
-        str | None,
-        _option(
-            "--id-field",
-            panel=DATA_PANEL,
-            metavar="NAME",
-            help="The field with the sample's id (id without it; a sample that has none is called after its line).",
-        ),
-    ] = None
-    target_field: Annotated[
-        str | None,
-        _option(
-            "--target-field",
-            panel=DATA_PANEL,
-            metavar="NAME",
-            help="The field with the right answer (target without it).",
-        ),
-    ] = None
-    limit: Annotated[
-        int | None,
-        _option("--limit", "-n", panel=DATA_PANEL, metavar="COUNT", min=1, help="Only the first COUNT samples."),
-    ] = None
-    epochs: Annotated[
-        int, _option("--epochs", panel=DATA_PANEL, metavar="COUNT", min=1, help="How often each sample is run (once).")
-    ] = 1
-
-
-@dataclass(frozen=True)
 class RunOptions:
-    """How the samples are run. `timeout` is in seconds."""
+    """How the samples are run."""
 
     concurrency: Annotated[
         int,
@@ -93,12 +47,6 @@ class RunOptions:
             help="The most sessions that share one actor process.",
         ),
     ] = None
-    timeout: Annotated[
-        float | None,
-        _option(
-            "--timeout", panel=RUN_PANEL, metavar="SECONDS", min=0.001, help="The longest that one attempt may take."
-        ),
-    ] = None
     retries: Annotated[
         int,
         _option(
@@ -109,6 +57,14 @@ class RunOptions:
             help="Further attempts after a failure that is not the model's (2).",
         ),
     ] = 2
+    detach: Annotated[
+        bool,
+        _option(
+            "--detach",
+            panel=RUN_PANEL,
+            help="Leave the run to the cluster and end; `status`, `pause` and `cancel` find it from anywhere.",
+        ),
+    ] = False
     stream: Annotated[
         bool,
         _option(
@@ -142,9 +98,13 @@ class OutputOptions:
         bool,
         _option("--force", panel=OUTPUT_PANEL, help="Resume although the configuration or a sample has changed."),
     ] = False
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report",
+            help="Make report.html of the results at the end (it is made).",
+            rich_help_panel=OUTPUT_PANEL,
+            show_default=False,
+        ),
+    ] = True
     json: Annotated[bool, _option("--json", panel=OUTPUT_PANEL, help="Print the summary as JSON.")] = False
-
-
-FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The samples: JSONL, CSV or TSV; - reads stdin.", show_default=False)
-]

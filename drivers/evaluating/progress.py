@@ -27,6 +27,7 @@ STILL_SECONDS = 60.0
 # Samples under way for so long are told of, so many of them.
 SLOW_SECONDS = 10.0
 SHOWN_SLOWEST = 3
+SHOWN_SCORES = 2
 # The rate is taken over this long, so that it follows a change and does not jump.
 WINDOW_SECONDS = 30.0
 STYLES = {
@@ -152,6 +153,10 @@ def _parts(moment: Moment) -> list[tuple[str, str]]:
         for outcome, number in sorted(summary.outcomes.items())
         if number and outcome != "missing"
     ]
+    for name, score in list(summary.scores.items())[:SHOWN_SCORES]:
+        if score.mean is not None:
+            around = f" ±{(score.high - score.low) / 2:.2g}" if score.low is not None and score.high is not None else ""
+            parts.append((f"{name} {score.mean:.3g}{around}", "cyan"))
     if status.state != "running":
         parts.insert(0, (status.state, "yellow"))
     parts.append((f"{status.open} open", "dim"))

@@ -20,6 +20,7 @@ from rich.console import Console
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError
 from agent_core.evaluation.coordinator import CoordinatorPlan
+from agent_core.evaluation.live import Live
 from agent_core.evaluation.run import Running, RunOrder
 from agent_core.evaluation.runner import Plan
 from agent_core.evaluation.summary import Summary
@@ -40,21 +41,32 @@ LOOK_SECONDS = 0.2
 class Evaluating(Protocol):
     """What a run needs of a runtime: `actors.Runtime` on a cluster, `LocalRuntime` in this process."""
 
+    @property
+    def homes(self) -> int: ...
+
+    @property
+    def address(self) -> str | None: ...
+
+    @property
+    def namespace(self) -> str: ...
+
     async def opening(self, tools: Sequence[Any] = (), **fields: Any) -> Opened: ...
 
-    async def evaluate(self, order: RunOrder) -> Running: ...
+    async def evaluate(self, order: RunOrder, *, last: bool = False) -> Running: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a run ended. `failure` is what made going on useless, `signal` the number of the one that stopped it.
 
-    `summary` is None if it never began.
+    `summary` is None if it never began. With `reason` a limit of the run ended it; `detached`, it goes on elsewhere.
     """
 
     failure: Exception | None = None
     signal: int | None = None
     summary: Summary | None = None
+    reason: str = ""
+    detached: bool = False
 
 
 class Stopper:
@@ -104,7 +116,7 @@ async def run_job(job: Job, place: PlaceOptions, options: RunOptions) -> Ended:
         stopper = Stopper(console)
         stopper.install()
         try:
-            async with await asyncio.to_thread(_runtime, place, options) as runtime:
+            async with await asyncio.to_thread(_runtime, place, options, job.record.run_id) as runtime:
                 stopper.install()
                 settle_garbage()
                 note(console, f"Sessions: {runtime.description}")
@@ -124,8 +136,12 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
     asking = job.asking
     try:
         opened = await runtime.opening(asking.tools, **asking.fields)
-        order = _order(job, options, opened, homes=getattr(runtime, "homes", 0))
-        running = stopper.running = await runtime.evaluate(order)
+        order = _order(job, options, opened, homes=runtime.homes)
+        if job.results.regular:
+            Live.here(job.record.run_id, runtime.address, runtime.namespace).write(job.places.live)
+        running = stopper.running = await runtime.evaluate(order, last=options.detach)
+        if options.detach:
+            return Ended(detached=True)
     except Exception as error:  # noqa: BLE001 - the summary comes first, then what went wrong
         return Ended(error, stopper.signal)
     meter = Meter(time.monotonic)
@@ -138,7 +154,7 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
-    return Ended(ended.failure, stopper.signal, ended.status.summary)
+    return Ended(ended.failure, stopper.signal, ended.status.summary, ended.status.reason)
 
 
 async def _look(running: Running, meter: Meter) -> None:
@@ -159,7 +175,7 @@ def _order(job: Job, options: RunOptions, opened: Opened, *, homes: int) -> RunO
     plan = Plan(
         run_id=record.run_id,
         configuration=record.digest,
-        limits=job.limits,
+        limits=job.task.limits,
         retries=options.retries,
         first_tokens=options.stream,
         primes=record.epochs > 1,
@@ -171,20 +187,25 @@ def _order(job: Job, options: RunOptions, opened: Opened, *, homes: int) -> RunO
         planned=record.planned,
         concurrency=min(options.concurrency, record.planned),
         plan=CoordinatorPlan(record.run_id, record.epochs, prime=record.epochs > 1, limits=job.run_limits, homes=homes),
-        work=WorkOrder(plan, job.program, opened),
+        work=WorkOrder(plan, job.task.program, opened),
     )
 
 
-def _runtime(place: PlaceOptions, options: RunOptions) -> Any:
+def _runtime(place: PlaceOptions, options: RunOptions, run_id: str) -> Any:
     """The runtime, not yet entered; its import is slow, so this runs in a thread."""
     at_once = options.concurrency
+    if options.detach and (place.in_process or place.address == "local"):
+        raise ConfigError(
+            "--detach: a run that outlives this program needs a cluster that does. Start one: ray start --head"
+        )
     if place.in_process:
         local = importlib.import_module("agent_core.local_runtime").LocalRuntime
         return local(data_dir=place.data_dir, journal=place.journal, max_concurrent_requests=at_once)
     actors, each = packing(options)
     return importlib.import_module("actors").Runtime(
-        place.address,
-        name=place.name,
+        place.address or ("auto" if options.detach else None),
+        name=place.name or (f"evaluation-{run_id}" if options.detach else None),
+        detached=options.detach,
         data_dir=place.data_dir,
         journal=place.journal,
         sessions_per_actor=each,

@@ -45,7 +45,7 @@ class World:
 
     def arguments(self, *more: str) -> list[str]:
         where = ["--base-url", self.server.url, "--context-limit", "100000", "--in-process"]
-        return ["run", str(self.questions), "-m", MODEL, *where, "--out", str(self.out), *more]
+        return ["run", str(self.questions), "-m", MODEL, *where, "--out", str(self.out), "--no-report", *more]
 
     async def start(self, arguments: Sequence[str], *, shell: str = 'exec "$@"') -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

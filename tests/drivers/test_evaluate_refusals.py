@@ -92,10 +92,11 @@ def test_a_file_that_is_not_there_or_of_no_known_kind_is_refused(
 ) -> None:
     offline.questions = tmp_path / "absent.jsonl"
     assert "absent.jsonl: cannot be read (No such file or directory)" in refused(offline, capsys)
-    offline.questions = tmp_path / "data.json"
+    offline.questions = tmp_path / "data.txt"
+    offline.questions.write_text("Why?")
     assert "--format" in refused(offline, capsys)
     offline.questions = tmp_path
-    assert "cannot be read (Is a directory)" in refused(offline, capsys, "--format", "jsonl")
+    assert "is a directory" in refused(offline, capsys, "--format", "jsonl")
 
 
 @pytest.mark.parametrize(

@@ -313,13 +313,14 @@ def test_a_failure_is_one_line_whatever_its_message() -> None:
 @pytest.mark.parametrize(
     ("given", "ends"),
     [
-        (["run", "q.jsonl", "--out", "o", "--overwrite"], "run q.jsonl --out o --resume"),
-        (["run", "q.jsonl", "-s", "be brief", "-oX"], "run q.jsonl -s 'be brief' -oX --resume"),
-        (["run", "q.jsonl", "--resume", "--out=o"], "run q.jsonl --out=o --resume"),
-        (["run", "q.jsonl"], "run q.jsonl --out runs/q-1/ --resume"),
+        (["run", "q.jsonl", "--out", "o", "--overwrite"], "resume runs/q-1"),
+        (["run", "-", "--out", "o", "--overwrite"], "run - --out o --resume"),
+        (["run", "-", "-s", "be brief", "-oX"], "run - -s 'be brief' -oX --resume"),
+        (["run", "-", "--resume", "--out=o"], "run - --out=o --resume"),
+        (["run", "-"], "run - --out runs/q-1/ --resume"),
     ],
 )
-def test_the_command_to_go_on_is_the_one_that_was_given_but_for_what_became_of_old_results(
+def test_the_command_to_go_on_needs_only_the_place_unless_samples_were_piped_in(
     given: list[str], ends: str
 ) -> None:
     assert resume_command(given, "runs/q-1/") == f"python -m drivers.evaluate {ends}"
