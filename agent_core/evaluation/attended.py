@@ -5,16 +5,16 @@ that it got, unpaid. A limit ends the open turn, and every further message is re
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from agent_core.cursor import Event
 from agent_core.entries import Complete, FromLLMPayload
-from agent_core.errors import ErrorInfo, SessionError
+from agent_core.errors import ConfigError, ErrorInfo, SessionError
 from agent_core.evaluation.limits import Limit, SampleLimits
 from agent_core.evaluation.program import ASKED
-from agent_core.messages import TurnId, Usage
+from agent_core.messages import Message, TurnId, Usage
 from agent_core.payloads import Retrying, StatusChanged, ToolResults, When
 from agent_core.ports import Clock
 from agent_core.session_protocol import Input, Session
@@ -123,17 +123,39 @@ class Watch:
             self.on_limit()
 
 
-class AttendedSession:
-    """A session as an agent has it: `Session`, with keys and limits."""
+Opening = Callable[[int, Sequence[Message]], Awaitable[Session]]
+"""Opens the nth branch (from 1) of a sample's session: one with the same settings that begins with this history."""
 
-    def __init__(self, session: Session, watch: Watch) -> None:
-        self._session, self._watch = session, watch
+
+class AttendedSession:
+    """A session as an agent has it: `Session`, with keys and limits, and with branches if `opening` opens them."""
+
+    def __init__(self, session: Session, watch: Watch, opening: Opening | None = None) -> None:
+        self._session, self._watch, self._opening = session, watch, opening
         self._sent = 0
         self._ending: asyncio.Task[bool] | None = None
         watch.on_limit = self._end_turn
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
+
+    async def branch(self, number: int, history: Sequence[Message]) -> Session:
+        """Open another session for the same sample, to ask beside the conversation or with another past.
+
+        It is the nth, from 1, and the same one again when the agent is run again. The sample's limits count what is
+        said in it. Raises what opening a session raises, ConfigError where none can be opened.
+        """
+        if self._opening is None:
+            raise ConfigError("This session has no branches. Run the task with: python -m drivers.evaluate.")
+        end_others = self._watch.on_limit
+        branch = AttendedSession(await self._opening(number, history), self._watch, self._opening)
+
+        def end_all() -> None:
+            end_others()
+            branch._end_turn()
+
+        self._watch.on_limit = end_all
+        return cast("Session", branch)
 
     def _end_turn(self) -> None:
         # The limit is noticed inside the session's own step, which has to be over before the turn can be ended.

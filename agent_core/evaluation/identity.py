@@ -14,6 +14,12 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
 LONGEST_READABLE = 40
 
 
+def branch_id_of(session_id: SessionId, number: int) -> SessionId:
+    """The id of the nth branch of a sample's session, from 1: `....bN@HOME`, in the same place."""
+    name, at, home = session_id.partition("@")
+    return SessionId(f"{name}.b{number}{at}{home}")
+
+
 def session_id_of(run_id: str, configuration: str, assignment: Assignment, attempt: int) -> SessionId:
     """`RUN.SAMPLE.EPOCH.ATTEMPT.HASH@HOME`: readable as far as the sample's id is, unique by the hash of it all.
 

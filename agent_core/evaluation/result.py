@@ -111,7 +111,11 @@ class ResultHead(Frozen):
 
 
 class Result(ResultHead):
-    """A whole result. `transcript` is every message of the session, compacted or not; None when it could not be had."""
+    """A whole result.
+
+    `transcript` is every message of the session, compacted or not, and behind them those of its branches; None when it
+    could not be had.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

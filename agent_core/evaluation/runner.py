@@ -9,14 +9,14 @@ The rule here: each assignment that was taken ends in exactly one result, whatev
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from agent_core.content import text_of
 from agent_core.errors import ConfigError, RayconteurError, ToolError
 from agent_core.evaluation.attended import AttendedSession, Counters, LimitHit, Watch, limit_error, working_time
-from agent_core.evaluation.identity import session_id_of
+from agent_core.evaluation.identity import branch_id_of, session_id_of
 from agent_core.evaluation.limits import NO_LIMITS, SampleLimits
 from agent_core.evaluation.program import PLAIN, Program
 from agent_core.evaluation.result import Result, Timings
@@ -80,6 +80,7 @@ class _Attempt:
     started: float
     watch: Watch
     session: LocalSession | None = None
+    branches: list[LocalSession] = field(default_factory=list[LocalSession])
     verdict: Verdict = COMPLETED
     answer: str | None = None
     ended: float = 0.0
@@ -218,9 +219,11 @@ class Runner:
                 return CANCELLED
             return judge(failure)
         except Exception as error:  # noqa: BLE001 - the boundary at which a failed sample becomes data
+            if (hit := attempt.watch.hit) is not None:
+                # Whatever the agent made of the turn that the limit ended.
+                return Verdict("limit_hit", limit_error(hit), hit)
             if limit.expired():
-                hit = attempt.watch.hit
-                return Verdict("limit_hit", limit_error(hit), hit) if hit is not None else TIMED_OUT
+                return TIMED_OUT
             if is_final(error):
                 self._fail(error)
                 return CANCELLED
@@ -237,7 +240,15 @@ class Runner:
         labels = {"run": self._plan.run_id, "sample": assignment.sample.id, "epoch": str(assignment.epoch)}
         session = attempt.session = await self._opener(attempt.session_id, labels, assignment.sample)
         session.listen(attempt.watch.event)
-        attended = cast("Session", AttendedSession(session, attempt.watch))
+
+        async def opening(number: int, history: Sequence[Message]) -> Session:
+            begun = assignment.sample.model_copy(update={"history": tuple(history)})
+            branch = await self._opener(branch_id_of(attempt.session_id, number), labels, begun)
+            branch.listen(attempt.watch.event)
+            attempt.branches.append(branch)
+            return branch
+
+        attended = cast("Session", AttendedSession(session, attempt.watch, opening))
         return await self._program.agent(attended, assignment.sample)
 
     async def _scored(self, result: Result, assignment: Assignment) -> Result:
@@ -282,12 +293,15 @@ class Runner:
         """End the session, and note what it knows. A session that cannot say it any more leaves it unknown."""
         try:
             async with asyncio.timeout(self._plan.put_away):
-                if attempt.verdict.outcome != "completed":
-                    await session.interrupt("keep")
-                history, status = await asyncio.gather(session.history(full=True), session.status())
-                attempt.transcript = tuple(history)
-                attempt.usage, attempt.summariser = status.usage.total, status.usage.summariser
-                await session.shutdown(graceful=False)
+                used, summariser = Usage(), Usage()
+                for one in (session, *attempt.branches):
+                    if attempt.verdict.outcome != "completed":
+                        await one.interrupt("keep")
+                    history, status = await asyncio.gather(one.history(full=True), one.status())
+                    attempt.transcript = (*(attempt.transcript or ()), *history)
+                    used, summariser = used + status.usage.total, summariser + status.usage.summariser
+                    await one.shutdown(graceful=False)
+                attempt.usage, attempt.summariser = used, summariser
         except Exception as error:  # noqa: BLE001 - the sample's outcome stands, whatever becomes of its session afterwards
             if is_final(error):
                 return
@@ -295,7 +309,8 @@ class Runner:
 
     def _result(self, assignment: Assignment, queued: float, attempt: _Attempt) -> Result:
         sample, verdict = assignment.sample, attempt.verdict
-        answers = [message for message in attempt.transcript or () if isinstance(message, AssistantMessage)]
+        own = (message for message in attempt.transcript or () if message.session_id == attempt.session_id)
+        answers = [message for message in own if isinstance(message, AssistantMessage)]
         answer = attempt.answer
         if answer is None and verdict.outcome == "limit_hit" and answers:
             answer = text_of(answers[-1].content) or None
