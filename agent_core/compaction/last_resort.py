@@ -123,8 +123,9 @@ def _older_steps(rest: Sequence[Message]) -> Iterator[list[Message]]:
 
 
 def _cut_newest(ladder: _Ladder, newest: Sequence[Message], target: int) -> None:
-    """Cut the newest results to what room is left, each by its share."""
-    found = [(message, block) for message in newest for block in _results(ladder.view, message)]
+    """Cut the newest results to what room is left, each by its share; those that went with an older turn are gone."""
+    left = [message for message in newest if message.id in ladder.sizes]
+    found = [(message, block) for message in left for block in _results(ladder.view, message)]
     taken = sum(size_of(block, ladder.provider) for _, block in found)
     room = max(target - (ladder.total - taken), 0)
     for message, block in found:

@@ -186,5 +186,6 @@ class World:
             if records := await self.store.read(session_id):
                 rules.check_settled(session_id, shell.conversation)
                 rules.check_view(session_id, shell.conversation, records)
-                rules.check_reopens(session_id, await shell.whole())
                 rules.check_replay(session_id, shell.conversation, records)
+                # Reading takes time, in which a late report may come: so last.
+                rules.check_reopens(session_id, await shell.whole())

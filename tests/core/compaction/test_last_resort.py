@@ -5,6 +5,7 @@ import pytest
 from agent_core import inputs
 from agent_core.compaction.last_resort import plan_last_resort
 from agent_core.overlays import Dropped, ShortenedResult
+from agent_core.tokens import estimate_message
 from tests.core.playbook import LOOKUP, Playbook, report, user
 
 LONG = "long " * 400
@@ -50,6 +51,17 @@ def test_the_newest_result_is_cut_to_its_head_and_tail() -> None:
     assert cut.text.endswith("long ")
     assert "characters left out to save space" in cut.text
     assert len(cut.text) < len(LONG) / 2
+
+
+def test_the_newest_results_go_with_their_turn_if_it_is_not_the_newest() -> None:
+    book = Playbook(LOOKUP, limit=100_000)
+    book.given(user("Look."), book.answer_to_next("", calls=[("old", "lookup", {})]))
+    book.given(report("old", LONG), book.answer_to_next("Fine."))
+    book.given(user("Now. " * 400))
+    view = book.conversation.view
+    overlays, saved = plan_last_resort(view, "local", 100)
+    assert overlays == (Dropped(message_ids=tuple(message.id for message in view.shown[:4])),)
+    assert view.tokens("local") - saved == sum(estimate_message(message, "local") for message in view.shown[4:])
 
 
 def test_a_pinned_message_goes_nowhere_even_if_its_turn_is_dropped() -> None:
