@@ -60,7 +60,7 @@ def colour(role: str) -> str:
     return ROLES[role]
 
 
-def shortened(label: str, letters: int = 22) -> str:
+def shortened(label: str, letters: int = 24) -> str:
     """A label for an axis: on one line, its middle left out if it is long."""
     line = " ".join(label.split()) or "(empty)"
     if len(line) <= letters:

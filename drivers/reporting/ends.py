@@ -17,12 +17,7 @@ from drivers.reporting.reading import Reading
 from drivers.reporting.scoring import Plot
 
 KINDS_DRAWN = 12
-_STANDINGS = {
-    "failed": "that failed",
-    "unscored": "a scorer failed on",
-    "wrong": "answered wrongly",
-    "passing": "passing",
-}
+_STANDINGS = {"failed": "failed", "unscored": "not scored", "wrong": "wrong", "passing": "right"}
 
 
 def outcomes(reading: Reading) -> list[dict[str, Any]]:
@@ -84,16 +79,20 @@ def _examples(failures: list[Failure], epochs: int) -> list[dict[str, Any]]:
     return [{"message": message, "samples": samples} for message, samples in said.items()]
 
 
-def told_of(held: list[Held]) -> tuple[list[str], str]:
-    """What the file holds of the run, one phrase a standing, and what a reader is told that something is left out."""
+def told_of(held: list[Held], *, scored: bool) -> tuple[list[str], str]:
+    """What the file holds of the run, one phrase a standing, and what is said if something is left out.
+
+    `scored`: the run has scorers, by which an answer is right or wrong.
+    """
+    names = _STANDINGS if scored else {**_STANDINGS, "passing": "answered"}
     phrases = [
-        f"{one.embedded:,} of {one.total:,} {_STANDINGS[one.standing]}"
+        f"{one.embedded:,} of {one.total:,} {names[one.standing]}"
         if one.embedded < one.total
-        else f"all {one.total:,} {_STANDINGS[one.standing]}"
+        else f"all {one.total:,} {names[one.standing]}"
         for one in held
         if one.total
     ]
-    phrases[0] = f"Transcripts: {phrases[0]}"
+    phrases[0] = f"Transcripts of {phrases[0]}"
     listed, total = sum(one.listed for one in held), sum(one.total for one in held)
     notes: list[str] = []
     if any(one.embedded < one.total for one in held):

@@ -46,7 +46,7 @@ def _about(reading: Reading, embedded: Embedded, now: float) -> dict[str, Any]:
     over = [record.run_id, moment(record.created_at)] if record else [reading.path.parent.name]
     missing = collected.outcomes["missing"]
     under = [model_of(record), samples, f"{missing:,} of {collected.planned:,} results missing" if missing else ""]
-    phrases, note = told_of(embedded.held)
+    phrases, note = told_of(embedded.held, scored=bool(reading.scorers))
     return {
         "title": record.dataset if record else reading.path.name,
         "over": " · ".join(over),

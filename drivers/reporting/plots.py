@@ -65,7 +65,7 @@ def intervals(rows: Sequence[Interval], domain: tuple[float, float], form: Calla
     with drawing(height, (left, right, 6.0, 26.0)) as (axes, made):
         axes.set_xlim(*domain)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks(range(len(rows)), [shortened(row.label) for row in rows], color=colour("ink"))
+        _name(axes, [row.label for row in rows])
         axes.xaxis.set_major_locator(MaxNLocator(3 if right > 120 else 4))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
         axes.grid(axis="x", color=colour("rule"), linewidth=0.8)
@@ -82,9 +82,19 @@ def intervals(rows: Sequence[Interval], domain: tuple[float, float], form: Calla
     return made[0]
 
 
+def _name(axes: Axes, labels: Sequence[str]) -> None:
+    """Write the name of each row at the left edge, where the title of the plot begins."""
+    axes.yaxis.set_major_locator(NullLocator())
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    edge = blended_transform_factory(figure.transFigure, axes.transData)
+    for place, label in enumerate(labels):
+        axes.text(0.0, place, shortened(label), transform=edge, va="center_baseline", color=colour("ink"))
+
+
 def bars(rows: Sequence[Bar]) -> Markup:
     """Counts as bars, each with its number at its end."""
-    left = 14.0 + 6.7 * max(len(shortened(row.label, 26)) for row in rows)
+    left = 14.0 + 6.7 * max(len(shortened(row.label)) for row in rows)
     most = max(row.number for row in rows) or 1
     right = 12.0 + 7.0 * max(len(row.text) for row in rows)
     with drawing(ROW * len(rows) + 8.0, (left, right, 4.0, 4.0)) as (axes, made):
@@ -92,7 +102,7 @@ def bars(rows: Sequence[Bar]) -> Markup:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.spines["bottom"].set_visible(False)
         axes.xaxis.set_major_locator(NullLocator())
-        axes.set_yticks(range(len(rows)), [shortened(row.label, 26) for row in rows], color=colour("ink"))
+        _name(axes, [row.label for row in rows])
         for place, row in enumerate(rows):
             axes.barh(place, row.number, height=0.52, color=colour(row.role))
             axes.annotate(row.text, (row.number, place), xytext=(6, 0), textcoords="offset points",

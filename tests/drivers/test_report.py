@@ -168,8 +168,8 @@ def test_failures_are_embedded_first_and_the_page_says_what_was_left_out(tmp_pat
     assert held["failed"] == failures
     # The slowest and the costliest ones are linked to, so they are there as well.
     assert 7 <= held["passing"] <= 7 + 20
-    assert f"all {failures} that failed" in text_of(page)
-    assert re.search(rf"{held['passing']} of \d+ passing\. The rest is left out", text_of(page))
+    assert f"Transcripts of all {failures} failed" in text_of(page)
+    assert re.search(rf"{held['passing']} of \d+ right\. The rest is left out", text_of(page))
     assert len(listed(page)["id"]) == len(made)
 
 

@@ -47,7 +47,7 @@ def opened(browser: Browser, path: Path, link: str = "", width: int = 1400) -> I
     page.set_default_timeout(20_000)
     page.on("console", lambda message: troubles.append(f"console: {message.text}"))
     page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("dialog", lambda dialog: troubles.append(f"dialog: {dialog.message}"))
     page.on("request", lambda request: asked.append(request.url))
     asked: list[str] = []
     page.goto(path.as_uri() + link)
@@ -147,7 +147,9 @@ def test_a_narrow_screen_scrolls_in_one_direction_and_reads_one_sample_at_a_time
 
 
 def test_twenty_thousand_samples_open_search_and_scroll_in_little_memory(browser: Browser, tmp_path: Path) -> None:
-    made = [encode(one) for one in results(100, 1, 3)][1:]
+    # The first two messages of each suffice: many short ones are harder on a list than a few long ones.
+    some = [one.model_copy(update={"transcript": (one.transcript or ())[:2]}) for one in results(100, 1, 3)]
+    made = [encode(one) for one in some[1:]]
     planted = next(number for number in range(12_345, MANY) if b'"outcome":"limit_hit"' in made[number % len(made)])
     with (tmp_path / "results.jsonl").open("wb") as file:
         for number in range(MANY):

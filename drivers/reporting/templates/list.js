@@ -45,6 +45,7 @@ const firstScore = (row) => Object.values(data.scores)[0]?.[row] ?? Infinity;
 
 // The boxes above the list, filled with what this run has.
 function fillChoices() {
+  if (!Object.keys(data.scores).length) LABELS.passing = "answered";
   const counted = (column, names) => names(column).map((name) => [name, data[column].reduce((sum, value) => sum + (value === name), 0)]);
   const there = (column) => [...new Set(data[column])].filter(Boolean);
   const add = (select, label, entries) => {
