@@ -141,6 +141,7 @@ class Archive:
         for chunk in raw.chunks:
             at = self._write(header + chunk, at)
             header = b""
+        at = self._write(header, at)
         if at - self._end != needed:
             raise ConfigError(f"The member {entry.name} is not as long as it says. Write the log anew.", kind="results")
         self._enter(entry, record, mark)

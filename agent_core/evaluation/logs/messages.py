@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, assert_never
 
-from agent_core.content import AssistantBlock, ImageBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
+from agent_core.content import ImageBlock, TextBlock, ThinkingBlock, ToolResultBlock, ToolUseBlock
 from agent_core.messages import AssistantMessage, Message, StopReason, UserMessage
 
 Json = dict[str, Any]
@@ -92,6 +92,8 @@ def _assistant(message: AssistantMessage, attachments: Attachments) -> Json:
     for block in message.content:
         if isinstance(block, ToolUseBlock):
             calls.append(call_of(block))
+        elif isinstance(block, ThinkingBlock):
+            content.append(_reasoning(block, message.provider))
         else:
             content.append(_content(block, attachments))
     made: Json = {"id": message.id, "role": "assistant", "content": _simple(content), "source": "generate"}
@@ -143,29 +145,24 @@ def _result(block: ToolResultBlock, call: ToolUseBlock | None, attachments: Atta
     return made
 
 
-def _content(block: AssistantBlock | ImageBlock, attachments: Attachments) -> Json:
+def _content(block: TextBlock | ImageBlock, attachments: Attachments) -> Json:
     match block:
         case TextBlock():
             return {"type": "text", "text": block.text}
-        case ThinkingBlock():
-            return _reasoning(block)
         case ImageBlock():
             return {"type": "image", "image": _image(block, attachments)}
-        case ToolUseBlock():
-            raise AssertionError("a call is no content here")
     assert_never(block)
 
 
-def _reasoning(block: ThinkingBlock) -> Json:
-    internal = {"provider": block.provider, "item_id": block.item_id} if block.item_id is not None else None
+def _reasoning(block: ThinkingBlock, provider: str) -> Json:
     if block.redacted:
         made: Json = {"type": "reasoning", "reasoning": block.signature or "", "redacted": True}
     else:
         made = {"type": "reasoning", "reasoning": block.thinking}
         if block.signature is not None:
             made["signature"] = block.signature
-    if internal is not None:
-        made["internal"] = internal
+    if block.item_id is not None or block.provider != provider:
+        made["internal"] = {"provider": block.provider, "item_id": block.item_id}
     return made
 
 

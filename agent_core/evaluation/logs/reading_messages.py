@@ -84,7 +84,7 @@ class Retold:
         output: Mapping[str, Any] = event.get("output") or {}
         choices: list[Json] = output.get("choices") or [{}]
         provider, _, _ = str(event.get("model") or "").rpartition("/")
-        blocks = self._content(message["content"])
+        blocks = self._content(message["content"], provider)
         calls = tuple(_call(call) for call in message.get("tool_calls") or ())
         return AssistantMessage(
             id=str(message.get("id") or f"a{number}"),
@@ -100,7 +100,7 @@ class Retold:
             content=(*(block for block in blocks if not isinstance(block, ImageBlock)), *calls),
         )
 
-    def _content(self, content: str | list[Json]) -> list[TextBlock | ImageBlock | ThinkingBlock]:
+    def _content(self, content: str | list[Json], provider: str = "") -> list[TextBlock | ImageBlock | ThinkingBlock]:
         if isinstance(content, str):
             return [TextBlock(text=self._whole(content))] if content else []
         blocks: list[TextBlock | ImageBlock | ThinkingBlock] = []
@@ -109,7 +109,7 @@ class Retold:
                 case "text":
                     blocks.append(TextBlock(text=self._whole(part["text"])))
                 case "reasoning":
-                    blocks.append(_thinking(part))
+                    blocks.append(_thinking(part, provider))
                 case "image":
                     blocks.append(_image(self._whole(part["image"])))
                 case kind:
@@ -153,7 +153,7 @@ def _call(call: Json) -> ToolUseBlock:
     )
 
 
-def _thinking(part: Json) -> ThinkingBlock:
+def _thinking(part: Json, provider: str) -> ThinkingBlock:
     own = part.get("internal")
     internal = cast("Json", own) if isinstance(own, dict) else {}
     redacted = bool(part.get("redacted"))
@@ -162,7 +162,7 @@ def _thinking(part: Json) -> ThinkingBlock:
         signature=part["reasoning"] if redacted else part.get("signature"),
         redacted=redacted,
         item_id=internal.get("item_id"),
-        provider=str(internal.get("provider") or ""),
+        provider=str(internal.get("provider", provider)),
     )
 
 
