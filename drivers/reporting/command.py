@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from agent_core.errors import ConfigError
+from drivers.evaluating.task_options import names_of
 from drivers.reporting.options import MEGABYTES, PASSING, ReportOptions
 
 REPORT_NAME = "report.html"
@@ -26,8 +27,9 @@ def report_command(
         list[str] | None,
         typer.Option(
             "--group-by",
-            metavar="FIELD",
-            help="A field of the metadata to show scores by; again for more. Without it: those with few values.",
+            metavar="FIELD[,FIELD]",
+            help="Metadata fields to show scores by (a.b looks into objects). Without it: those of the run, else those"
+            " with few values.",
         ),
     ] = None,
     passing: Annotated[
@@ -52,7 +54,8 @@ def report_command(
     ] = MEGABYTES,
 ) -> int:
     """Write one HTML file with scores, plots and transcripts, which opens from disk without a network."""
-    options = ReportOptions(passing=passing, megabytes=megabytes, group_by=tuple(group_by or ()))
+    fields = tuple(name for text in group_by or () for name in names_of(text))
+    options = ReportOptions(passing=passing, megabytes=megabytes, group_by=fields)
     path = write_report(Path(out), to, options)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0

@@ -195,7 +195,7 @@ def _columns(rows: list[Row], reading: Reading) -> dict[str, Any]:
         "cost": [mark.cost for mark in marks],
         "scores": {name: [mark.scores.get(name) for mark in marks] for name in reading.scorers},
         "unscored": {name: _failed_to_score(marks, name) for name in reading.scorers},
-        "groups": {name: [mark.groups.get(name) for mark in marks] for name in reading.fields},
+        "groups": {name: [mark.groups.get(name, ()) for mark in marks] for name in reading.fields},
         "chunk": [row.chunk for row in rows],
         "line": [row.line for row in rows],
     }

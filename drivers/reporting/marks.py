@@ -31,10 +31,10 @@ class Mark(NamedTuple):
     tokens_out: int | None
     cost: float | None
     scores: Mapping[str, float | None]
-    groups: Mapping[str, str]
+    groups: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, offset: int, head: ResultHead, groups: Mapping[str, str]) -> "Mark":
+    def of(cls, offset: int, head: ResultHead, groups: Mapping[str, tuple[str, ...]]) -> "Mark":
         """The mark of the result whose line begins at `offset`."""
         usage = head.usage
         return cls(

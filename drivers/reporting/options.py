@@ -16,7 +16,7 @@ class ReportOptions:
 
     `passing` transcripts that nothing is wrong with are embedded at most, spread evenly over the run; `megabytes`
     bounds all transcripts together, as they lie in the file. `listed` results are listed at most. `group_by` names
-    fields of the metadata to group by; empty means those that look like groups.
+    fields of the metadata to group by; empty means those of the run's record, or those that look like groups.
     """
 
     passing: int = PASSING

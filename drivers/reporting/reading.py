@@ -3,17 +3,19 @@
 The rule here: nothing is kept of a line but its mark and its part in the sums.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from agent_core.errors import ConfigError
 from agent_core.evaluation.configuration import RunRecord
 from agent_core.evaluation.result import ANSWERED, FINAL, ResultHead
 from agent_core.evaluation.results_file import Places
 from agent_core.evaluation.resume import heads
+from agent_core.evaluation.statistics.labels import label, labels_in
 from agent_core.evaluation.summary import Spread, Summary, Tally
 from agent_core.messages import Usage
 from drivers.reporting.marks import Mark
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 # A field of the metadata with more values than this is no group but a property of each sample.
 MOST_GROUPS = 24
-LONGEST_GROUP = 60
+MOST_FIELDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ def read(places: Places, group_by: Sequence[str] = ()) -> Reading:
     record = places.read_record()
     planned = Planned(record.samples, record.epochs) if record else None
     collected = Collected(str(places.results), planned=planned)
-    groups, totals, marks = _Groups(group_by), _Totals(), _Marks()
+    groups, totals, marks = _Groups(group_by, record.group_by if record else ()), _Totals(), _Marks()
     tally = Tally(record.planned if record else 0)
     with places.results.open("rb") as file:
         lines = _Lines(file)
@@ -138,43 +140,44 @@ class _Totals:
 
 
 class _Groups:
-    """Which fields of the metadata are groups, found while reading."""
+    """Which fields of the metadata are groups, found while reading.
 
-    def __init__(self, asked: Sequence[str]) -> None:
+    `asked` are those that a user wants, all of which have to be there; `planned` those of the run's record. Without
+    either the fields with few plain values are taken.
+    """
+
+    def __init__(self, asked: Sequence[str], planned: Sequence[str]) -> None:
         self._asked = tuple(dict.fromkeys(asked))
-        self._values: dict[str, Counter[str]] = {}
+        self._named = self._asked or tuple(dict.fromkeys(planned))
+        self._values: dict[str, set[str]] = {}
         self._dropped: set[str] = set()
+        self._there: dict[str, None] = {}
 
-    def take(self, head: ResultHead) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for field, value in head.metadata.items():
-            values = self._values.setdefault(field, Counter())
-            wanted = field in self._asked if self._asked else field not in self._dropped
-            if not wanted or not isinstance(value, str | bool | int | float):
-                continue
-            name = group_name(value)
-            values[name] += 1
-            if len(values) > MOST_GROUPS and not self._asked:
-                self._dropped.add(field)
-                values.clear()
-            else:
-                found[field] = name
-        return found
+    def take(self, head: ResultHead) -> dict[str, tuple[str, ...]]:
+        if self._named:
+            if len(self._there) < MOST_FIELDS:
+                self._there.update(dict.fromkeys(head.metadata))
+            found = {name: labels for name in self._named if (labels := labels_in(head.metadata, name)) is not None}
+            for name in found:
+                self._values.setdefault(name, set())
+            return found
+        return {name: (label(value),) for name, value in head.metadata.items() if self._is_group(name, value)}
+
+    def _is_group(self, name: str, value: JsonValue) -> bool:
+        if name in self._dropped or not isinstance(value, str | bool | int | float):
+            return False
+        values = self._values.setdefault(name, set())
+        values.add(label(value))
+        if len(values) > MOST_GROUPS:
+            self._dropped.add(name)
+            del self._values[name]
+        return name in self._values
 
     def chosen(self) -> tuple[str, ...]:
-        if self._asked:
-            self._refuse_unknown()
-            return self._asked
-        return tuple(field for field, values in self._values.items() if len(values) > 1 and field not in self._dropped)
-
-    def _refuse_unknown(self) -> None:
-        for field in self._asked:
-            if not self._values.get(field):
-                others = ", ".join(sorted(self._values)[:10]) or "there are none"
-                raise ConfigError(f"--group-by {field}: no result has this field in its metadata ({others}).")
-
-
-def group_name(value: str | float) -> str:
-    """What the group of this value is called: as JSON writes it, cut."""
-    name = str(value).lower() if isinstance(value, bool) else str(value)
-    return name if len(name) <= LONGEST_GROUP else name[:LONGEST_GROUP] + "…"
+        for name in self._asked:
+            if name not in self._values:
+                others = ", ".join(sorted(self._there)[:10]) or "there are none"
+                raise ConfigError(f"--group-by {name}: no result has this field in its metadata ({others}).")
+        if self._named:
+            return tuple(name for name in self._named if name in self._values)
+        return tuple(name for name, values in self._values.items() if len(values) > 1)

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agent_core.evaluation.statistics.collected import NO_GROUP
 from agent_core.evaluation.statistics.estimates import Estimate, estimate
 from agent_core.evaluation.statistics.figures import ScorerFigures, run_figures
+from agent_core.evaluation.statistics.labels import NO_GROUP
 from drivers.reporting import plots
 from drivers.reporting.marks import unit_scorers
 from drivers.reporting.reading import MOST_GROUPS, Reading
@@ -171,7 +171,8 @@ def _members(field: str, reading: Reading) -> dict[str, Any]:
     places = reading.collected.places()
     found: defaultdict[str, dict[int, None]] = defaultdict(dict)
     for mark in reading.marks:
-        found[mark.groups.get(field, NO_GROUP)].setdefault(places[mark.id])
+        for label in mark.groups.get(field, (NO_GROUP,)):
+            found[label].setdefault(places[mark.id])
     return {label: np.array(list(rows), dtype=np.intp) for label, rows in found.items()}
 
 

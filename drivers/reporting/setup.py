@@ -21,7 +21,7 @@ def setup(record: RunRecord | None) -> list[dict[str, Any]]:
     """The record as rows of name and value."""
     if record is None:
         return [_row("record", "There is no run.json beside the results: the configuration is not known.")]
-    fields = record.model_dump(mode="json", exclude={"configuration", "version", "created_at"}, exclude_none=True)
+    fields = record.model_dump(mode="json", exclude={"configuration", "version", "created_at"}, exclude_defaults=True)
     rows = [*_flat(fields), ("created", moment(record.created_at)), *_flat(record.configuration)]
     return [_row(name, value) for name, value in rows]
 

@@ -4,22 +4,19 @@ The rule here: only numbers are kept, some 50 bytes for each result and score, w
 Every sample and epoch counts once; one that comes again (from a run that was interrupted) replaces what does not stand.
 """
 
-import json
 from array import array
 from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import JsonValue
 
 from agent_core.errors import ConfigError
 from agent_core.evaluation.result import FINAL, OUTCOMES, ResultHead, SampleOutcome
 from agent_core.evaluation.statistics.arrays import Floats, Indices
+from agent_core.evaluation.statistics.labels import NO_GROUP, labels_in
 
-NO_GROUP = "(none)"
 MOST_GROUPS = 200
 MOST_FIELDS = 1000
-LONGEST_LABEL = 60
 _PLACES: dict[SampleOutcome, int] = {outcome: place for place, outcome in enumerate(OUTCOMES)}
 
 
@@ -83,11 +80,11 @@ class Collected:
     def _add_sample(self, head: ResultHead) -> int:
         self._digests.append(head.sample_digest)
         if self._by is not None:
-            found, value = _looked_up(head.metadata, self._by)
-            self._grouped += found
+            labels = labels_in(head.metadata, self._by)
+            self._grouped += labels is not None
             if len(self._fields) < MOST_FIELDS:
                 self._fields.update(head.metadata.keys())
-            self._labels.append(_labels_of(value) if found else (NO_GROUP,))
+            self._labels.append(labels or (NO_GROUP,))
         self._samples[head.id] = len(self._samples)
         return self._samples[head.id]
 
@@ -177,26 +174,3 @@ class Collected:
             )
         ordered = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
         return {label: np.array(rows, dtype=np.intp) for label, rows in ordered}
-
-
-def _looked_up(metadata: dict[str, JsonValue], field: str) -> tuple[bool, JsonValue]:
-    """Whether the metadata has the field, and what it holds."""
-    if field in metadata:
-        return True, metadata[field]
-    outer, dot, inner = field.partition(".")
-    value = metadata.get(outer)
-    return _looked_up(value, inner) if dot and isinstance(value, dict) else (False, None)
-
-
-def _labels_of(value: JsonValue) -> tuple[str, ...]:
-    if isinstance(value, list):
-        return tuple(dict.fromkeys(_label(one) for one in value)) or (NO_GROUP,)
-    return (_label(value),)
-
-
-def _label(value: JsonValue) -> str:
-    """A value as the name of a group: text as it is, the rest as JSON, cut."""
-    if value is None:
-        return NO_GROUP
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_LABEL else text[:LONGEST_LABEL] + "…"

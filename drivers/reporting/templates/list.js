@@ -15,7 +15,7 @@ const filters = {
   kind: (value) => (row) => data.kind[row] === value,
   group: (value) => {
     const [field, name] = JSON.parse(value);
-    return (row) => data.groups[field][row] === name;
+    return (row) => data.groups[field][row].includes(name);
   },
   // A scorer between 0 and 1 is right, wrong or between; of another the lowest and highest quarter are of interest.
   score: (value) => {
@@ -71,7 +71,7 @@ function fillChoices() {
     add(choices.score, name, entries);
   }
   for (const [field, values] of Object.entries(data.groups)) {
-    const names = [...new Set(values)].filter((name) => name !== null).sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
+    const names = [...new Set(values.flat())].sort((one, other) => one.localeCompare(other, "en", { numeric: true }));
     add(choices.group, field, names.map((name) => [name, "group:" + JSON.stringify([field, name])]));
   }
   for (const select of [choices.score, choices.group]) if (!select.querySelector("optgroup")) select.parentElement.remove();
