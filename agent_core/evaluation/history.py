@@ -34,7 +34,11 @@ def messages_of(value: object) -> tuple[Message, ...]:
     """The messages that a dataset's value holds. Raises ValueError: what is wrong, as the end of a sentence."""
     if not isinstance(value, list):
         raise _Unread("a list of messages is wanted")
-    messages = [_message(number, item) for number, item in enumerate(cast("list[object]", value), start=1)]
+    return checked([_message(number, item) for number, item in enumerate(cast("list[object]", value), start=1)])
+
+
+def checked(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages as a session can begin with them. Raises ValueError: what is wrong, as the end of a sentence."""
     try:
         return regular(messages)
     except ConfigError as error:

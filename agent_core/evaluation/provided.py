@@ -16,6 +16,7 @@ from agent_core.errors import ConfigError, RayconteurError
 from agent_core.evaluation.authors import author_error
 from agent_core.evaluation.rows import FieldNames, RowReader, kind_of, plain
 from agent_core.evaluation.sample import Sample
+from agent_core.messages import Message
 
 Item = Sample | Mapping[str, Any]
 Items = Iterable[Item] | Callable[[], Iterable[Item]]
@@ -88,11 +89,22 @@ class Provided:
             if not item.input.strip():
                 raise self._reader.wrong(number, "has an empty 'input'; a model cannot be asked nothing")
             plain(item.input, refused)
-            return item if item.line else item.model_copy(update={"line": number})
+            changes = {"line": item.line or number, "history": self._history(number, item)}
+            return item.model_copy(update=changes)
         if not isinstance(cast("object", item), Mapping):
             raise self._reader.wrong(number, f"is {kind_of(item)} where a Sample or a dictionary is wanted")
         row = {name: _dumped(value) for name, value in item.items()}
         return self._reader.sample(number, plain(row, refused))
+
+    def _history(self, number: int, item: Sample) -> tuple[Message, ...]:
+        if not item.history:
+            return ()
+        from agent_core.evaluation.history import checked
+
+        try:
+            return checked(item.history)
+        except ValueError as error:
+            raise self._reader.wrong(number, f"has a 'history' that is no conversation: {error}") from None
 
 
 def _has_items(items: object) -> bool:

@@ -24,6 +24,7 @@ from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
 from agent_core.ports import Clock
 from agent_core.providers.preloading import preload
+from agent_core.seeding import regular
 
 Exchange = Callable[[Envelope], Awaitable[Reply]]
 
@@ -178,4 +179,4 @@ async def work(host: SessionHost, exchange: Exchange, order: WorkOrder, clock: C
 
 
 def _history(sample: Sample) -> dict[str, object]:
-    return {"history": sample.history} if sample.history else {}
+    return {"history": regular(sample.history)} if sample.history else {}

@@ -11,6 +11,8 @@ from agent_core.evaluation.provided import Provided
 from agent_core.evaluation.rows import FieldNames
 from agent_core.evaluation.sample import Sample
 from agent_core.evaluation.selection import Selection
+from agent_core.seeding import regular
+from tests.core.said_before import BEFORE
 
 
 def provided(items: Any, **fields: Any) -> Provided:
@@ -23,6 +25,13 @@ def test_dictionaries_and_samples_mix_and_are_called_after_their_place() -> None
         Sample(id="sample-1", input="1+1?", metadata={"level": 1}, line=1),
         Sample(id="two", input="2+2?", line=2),
     ]
+
+
+def test_the_history_of_a_sample_is_one_that_a_session_can_begin_with() -> None:
+    (sample,) = provided([Sample(id="one", input="And now?", history=BEFORE)]).samples()
+    assert sample.history == regular(BEFORE)
+    with pytest.raises(ConfigError, match="task 'sums' sample 1 has a 'history' that is no conversation: message 1 is"):
+        list(provided([Sample(id="one", input="And now?", history=BEFORE[1:])]).samples())
 
 
 def test_what_can_be_gone_through_once_is_read_again_all_the_same() -> None:
