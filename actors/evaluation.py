@@ -72,6 +72,10 @@ class EvaluationActor:
                 for home in range(self._settings.session_actors):
                     if self._order.share(home, self._settings.session_actors):
                         workers.create_task(self._supervise(coordinator, home))
+            try:
+                run.finish()
+            except OSError as error:
+                coordinator.fail(error)
             self._over = RunEnded(coordinator.status(), coordinator.failure)
         if self._last:
             await self._end_runtime()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from agent_core.errors import ConfigError, ErrorInfo, RayconteurError
 from agent_core.evaluation.index import RunIndex
 from agent_core.evaluation.limits import RunLimits
+from agent_core.evaluation.logs.sample import EncodedSample
 from agent_core.evaluation.result import FINAL, ResultHead
 from agent_core.evaluation.sample import Assignment, Sample
 from agent_core.evaluation.standing import OpenSample, RunState, RunStatus
@@ -23,10 +24,11 @@ KEPT_SLOWEST = 5
 
 
 class Settled(NamedTuple):
-    """One result: what counts of it, and its line for the results file."""
+    """One result: what counts of it, its line for the results file, and its sample of the log if there is one."""
 
     head: ResultHead
     line: bytes
+    sample: EncodedSample | None = None
 
 
 class Envelope(NamedTuple):
@@ -85,10 +87,10 @@ class _Worker:
 
 
 class Coordinator:
-    """One run. `write` appends a line to the results, and raises OSError if it cannot."""
+    """One run. `write` keeps what a result is to be kept as, and raises OSError if it cannot."""
 
     def __init__(
-        self, index: RunIndex, write: Callable[[bytes], None], tally: Tally, plan: CoordinatorPlan, clock: Clock
+        self, index: RunIndex, write: Callable[[Settled], None], tally: Tally, plan: CoordinatorPlan, clock: Clock
     ) -> None:
         self._index, self._write, self._plan, self._clock = index, write, plan, clock
         self.tally = tally
@@ -223,7 +225,7 @@ class Coordinator:
         self._workers[opened[2]].open.discard(key)
         if self.failure is None:
             try:
-                self._write(settled.line)
+                self._write(settled)
                 self.tally.add(settled.head)
                 self._index.add_result(settled.head, kept=settled.head.outcome in FINAL)
             except OSError as failure:

@@ -45,6 +45,10 @@ class LocalRun:
                 finally:
                     coordinator.lost(_WORKER)
                 await asyncio.sleep(_PAUSE if not coordinator.is_over else 0)
+            try:
+                run.finish()
+            except OSError as error:
+                coordinator.fail(error)
             return RunEnded(coordinator.status(), coordinator.failure)
 
     async def status(self) -> RunStatus | None:

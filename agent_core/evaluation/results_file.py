@@ -76,6 +76,11 @@ class Places:
         return self.record.with_suffix(".sqlite")
 
     @property
+    def log(self) -> Path:
+        """Where the `.eval` log of the run is."""
+        return self.results.with_suffix(".eval")
+
+    @property
     def live(self) -> Path:
         """Where a run that is under way says how it is reached."""
         return self.record.with_suffix(".live.json")

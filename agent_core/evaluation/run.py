@@ -4,14 +4,19 @@ The rule here: whatever the process that had it open came to, a run that is open
 is in the results stands, a torn last line is cut off, what was under way goes out again as it was.
 """
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
-from agent_core.evaluation.coordinator import Coordinator, CoordinatorPlan
+from agent_core.evaluation.coordinator import Coordinator, CoordinatorPlan, Settled
 from agent_core.evaluation.index import RunIndex
-from agent_core.evaluation.result import FINAL, ResultHead, SampleOutcome, decode_head
+from agent_core.evaluation.live import Live
+from agent_core.evaluation.logs.closing import Ending
+from agent_core.evaluation.logs.log import EvalLog
+from agent_core.evaluation.logs.sample import member
+from agent_core.evaluation.result import FINAL, ResultHead, SampleOutcome, decode, decode_head
 from agent_core.evaluation.results_file import Places, ResultsFile
 from agent_core.evaluation.resume import heads
 from agent_core.evaluation.standing import RunStatus
@@ -25,7 +30,8 @@ from agent_core.ports import Clock
 class RunOrder:
     """All that a run needs to be coordinated somewhere else: where its files are, and how it goes.
 
-    `planned` counts results, `concurrency` the samples under way at once, in all workers together.
+    `planned` counts results, `concurrency` the samples under way at once, in all workers together. With `log` an
+    `.eval` log is written there too, which begins with `log_start` (see `LogSpec.start`).
     """
 
     index: Path
@@ -35,7 +41,8 @@ class RunOrder:
     concurrency: int
     plan: CoordinatorPlan
     work: WorkOrder
-    name: str = ""
+    log: Path | None = None
+    log_start: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def share(self, worker: int, workers: int) -> int:
         """How many samples one of so many workers has under way at once."""
@@ -88,6 +95,7 @@ class Run:
     def __init__(self, order: RunOrder, clock: Clock) -> None:
         self._order, self._clock = order, clock
         self._stack = ExitStack()
+        self._log: EvalLog | None = None
 
     def __enter__(self) -> Self:
         order = self._order
@@ -96,13 +104,41 @@ class Run:
             results = stack.enter_context(ResultsFile(Places(order.results, order.record), "append"))
             results.cut_torn()
             self._index, self._results = index, results
-            self.coordinator = Coordinator(index, results.write, self._tally(), order.plan, self._clock)
+            if order.log is not None:
+                self._log = stack.enter_context(EvalLog(order.log, order.log_start))
+            self.coordinator = Coordinator(index, self._keep, self._tally(), order.plan, self._clock)
+            self._complete_log()
             self._stack = stack.pop_all()
         return self
 
+    def finish(self) -> None:
+        """Write the end of the log, if there is one: the run is over, whole or not. Raises OSError."""
+        if self._log is None:
+            return
+        coordinator, planned = self.coordinator, self._order.planned
+        status = "error" if coordinator.failure else "success" if coordinator.tally.done >= planned else "cancelled"
+        self._log.finish(Ending(status=status))
+
+    def _keep(self, settled: Settled) -> None:
+        self._results.write(settled.line)
+        if self._log is not None and settled.sample is not None:
+            self._log.append(settled.sample)
+
+    def _complete_log(self) -> None:
+        """Add to the log what only the results have: a process was killed between the two, or had no log before."""
+        asked = self._order.work.asked
+        if self._log is None or asked is None:
+            return
+        for line in self._results.lines():
+            head = decode_head(line)
+            if (head.id, head.epoch) not in self._log:
+                self._log.append(member(decode(line), asked))
+
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-        Places(self._order.results, self._order.record).live.unlink(missing_ok=True)
+        live = Places(self._order.results, self._order.record).live
+        if (left := Live.read(live)) is not None and left.run_id == self._order.plan.run_id:
+            live.unlink(missing_ok=True)
 
     def _tally(self) -> Tally:
         """What the results say, and what the index has to know of them."""
@@ -132,5 +168,7 @@ class Run:
         if dropped:
             for sample_id, epoch in heads_dropped:
                 self._index.forget(sample_id, epoch)
+                if self._log is not None:
+                    self._log.discard(sample_id, epoch)
             self.coordinator.again(heads_dropped, self._tally())
         return dropped

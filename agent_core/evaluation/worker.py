@@ -14,6 +14,7 @@ from typing import Self
 from agent_core.entries import Opened
 from agent_core.evaluation.coordinator import Envelope, Reply, Settled
 from agent_core.evaluation.grading import SessionGrader
+from agent_core.evaluation.logs.sample import Asked, member
 from agent_core.evaluation.pricing import pricing
 from agent_core.evaluation.program import ProgramSource
 from agent_core.evaluation.result import Result, ResultHead, encode
@@ -39,8 +40,8 @@ _HEAD = tuple(ResultHead.model_fields)
 class WorkerLink:
     """A worker's side of the conversation with its coordinator: a source of assignments and a sink of results."""
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: Exchange, asked: Asked | None = None) -> None:
+        self._exchange, self._asked = exchange, asked
         self._takers: deque[asyncio.Future[Assignment | None]] = deque()
         self._settled: list[Settled] = []
         self._primed: list[str] = []
@@ -61,7 +62,8 @@ class WorkerLink:
     def settle(self, result: Result) -> None:
         """Have a result sent."""
         head = ResultHead.model_construct(**{name: getattr(result, name) for name in _HEAD})
-        self._settled.append(Settled(head, encode(result)))
+        sample = None if self._asked is None else member(result, self._asked)
+        self._settled.append(Settled(head, encode(result), sample))
         self._wake.set()
 
     def prime(self, assignment: Assignment) -> None:
@@ -131,12 +133,17 @@ class WorkerLink:
 
 @dataclass(frozen=True, slots=True)
 class WorkOrder:
-    """What a worker is told when it begins. `opened` is how each session is opened; `plan` has no prices yet."""
+    """What a worker is told when it begins.
+
+    `opened` is how each session is opened; `plan` has no prices yet. With `asked` each result is made a sample of the
+    run's log, which says so.
+    """
 
     plan: Plan
     program: ProgramSource
     opened: Opened
     home: int | None = None
+    asked: Asked | None = None
 
     def on(self, home: int | None, concurrency: int) -> Self:
         """The order of one of several workers."""
@@ -156,7 +163,7 @@ async def work(host: SessionHost, exchange: Exchange, order: WorkOrder, clock: C
         first = opened.model_copy(update={"labels": {**opened.labels, **labels}, **_history(sample)})
         return LocalSession(await host.open(session_id, first, reopen=True), host)
 
-    link = WorkerLink(exchange)
+    link = WorkerLink(exchange, order.asked)
     plan = replace(order.plan, price=pricing(opened.config))
     runner = link.runner = Runner(opener, link.settle, plan, clock, program)
     runner.on_first = link.prime if order.plan.primes else None

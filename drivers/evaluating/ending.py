@@ -63,7 +63,8 @@ def _report(places: Places, *, as_json: bool) -> None:
     from drivers.reporting.command import write_report
 
     try:
-        path = write_report(places.results)
+        whole = places.results.name == RESULTS_NAME
+        path = write_report(places.results.parent if whole else places.results)
     except (OSError, ConfigError) as error:
         _say(Console(file=sys.stderr), f"The report could not be made: {error}")
         return

@@ -75,6 +75,8 @@ class Job:
             self.tally = Tally(samples * task.epochs)
             if output.resume:
                 self._survey(past)
+            self.log = self.places.log if output.eval_log and self.results.regular else None
+            self._replaces = mode == "overwrite"
             self.record = self._new_record(past, samples, command)
             self._held = stack.pop_all()
 
@@ -94,6 +96,8 @@ class Job:
         if not self.results.regular:
             return self._index_path, Places(self._rooms / RESULTS_NAME, self._rooms / RECORD_NAME)
         index = self.places.index
+        if self._replaces:
+            self.places.log.unlink(missing_ok=True)
         for leftover in (index, index.with_name(f"{index.name}-journal")):
             leftover.unlink(missing_ok=True)
         shutil.move(self._index_path, index)

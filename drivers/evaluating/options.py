@@ -98,6 +98,15 @@ class OutputOptions:
         bool,
         _option("--force", panel=OUTPUT_PANEL, help="Resume although the configuration or a sample has changed."),
     ] = False
+    eval_log: Annotated[
+        bool,
+        typer.Option(
+            "--eval-log/--no-eval-log",
+            help="Write results.eval too, which Inspect's viewer and readers open (it is written).",
+            rich_help_panel=OUTPUT_PANEL,
+            show_default=False,
+        ),
+    ] = True
     report: Annotated[
         bool,
         typer.Option(

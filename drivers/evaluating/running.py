@@ -11,8 +11,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -21,6 +21,7 @@ from agent_core.entries import Opened
 from agent_core.errors import ConfigError
 from agent_core.evaluation.coordinator import CoordinatorPlan
 from agent_core.evaluation.live import Live
+from agent_core.evaluation.logs.sample import Asked
 from agent_core.evaluation.run import Running, RunOrder
 from agent_core.evaluation.runner import Plan
 from agent_core.evaluation.summary import Summary
@@ -28,6 +29,7 @@ from agent_core.evaluation.worker import WorkOrder
 from agent_core.garbage import settle_garbage
 from drivers.chatting.quiet import Quiet
 from drivers.errors import ending_signals
+from drivers.evaluating.exporting import spec_of
 from drivers.evaluating.job import Job
 from drivers.evaluating.options import SAMPLES_PER_ACTOR, RunOptions
 from drivers.evaluating.progress import Meter, shown
@@ -187,8 +189,19 @@ def _order(job: Job, options: RunOptions, opened: Opened, *, homes: int) -> RunO
         planned=record.planned,
         concurrency=min(options.concurrency, record.planned),
         plan=CoordinatorPlan(record.run_id, record.epochs, prime=record.epochs > 1, limits=job.run_limits, homes=homes),
-        work=WorkOrder(plan, job.task.program, opened),
+        work=WorkOrder(plan, job.task.program, opened, asked=_asked(job) if job.log else None),
+        log=job.log.absolute() if job.log else None,
+        log_start=_log_start(job) if job.log else {},
     )
+
+
+def _asked(job: Job) -> Asked:
+    return Asked.of(job.record.configuration, job.task.limits)
+
+
+def _log_start(job: Job) -> Mapping[str, Any]:
+    task = job.task
+    return replace(spec_of(job.record, job.places), task=task.name, scorers=task.scorers, limits=task.limits).start()
 
 
 def _runtime(place: PlaceOptions, options: RunOptions, run_id: str) -> Any:

@@ -66,6 +66,13 @@ class EvalLog:
         self._archive.append(sample.member, mark=self._batch)
         self._hold(sample.summary)
 
+    def discard(self, sample_id: str, epoch: int) -> None:
+        """Take a sample out, if it is there. Raises OSError."""
+        name = member_name(log_id(sample_id), epoch)
+        if self._archive.mark_of(name) is not None:
+            self._reopen()
+            self._archive.remove(name)
+
     def append_raw(self, raw: Raw, summary: bytes) -> None:
         """Add a sample of another log as it lies there, with its summary. Raises OSError."""
         self._reopen()

@@ -53,8 +53,8 @@ class Office:
         )
         self._number = 0
 
-    def write(self, line: bytes) -> None:
-        self.written.append(line)
+    def write(self, settled: Settled) -> None:
+        self.written.append(settled.line)
 
     def keys(self) -> list[tuple[str, int]]:
         return [(row["id"], row["epoch"]) for row in map(json.loads, self.written)]
@@ -216,7 +216,7 @@ def test_a_limit_of_the_run_stops_it_and_is_named(limits: RunLimits, said: str) 
 def test_results_that_cannot_be_written_stop_the_run_with_the_reason() -> None:
     office = Office(3)
 
-    def full(_: bytes) -> None:
+    def full(_: Settled) -> None:
         raise OSError(28, "No space left on device", "results.jsonl")
 
     office.coordinator = Coordinator(office.index, full, Tally(3), CoordinatorPlan("r"), office.clock)
