@@ -3,8 +3,8 @@
     python -m drivers.evaluate run examples/tasks/long_memory.py --model local/smollm2
     python -m drivers.evaluate run examples/tasks/long_memory.py --compaction none --model anthropic/claude-sonnet-5-5
 
-Four facts are said first, one of them changes on the way, reports fill the window several times over, and the last
-message asks for all four. Run it with other settings of compaction, and compare the runs.
+Four facts are said first, one of them changes on the way, reports fill the window and more, and the last message asks
+for all four. Run it with other settings of compaction, and compare the runs: with `none` the model sees everything.
 """
 
 import random
@@ -116,7 +116,7 @@ def conversation(place: Place, days: int, seed: int) -> dict[str, object]:
         turns.append(f"{report(place, day, rng)}{news} Say: Noted.")
     asked = ", ".join(f"the {name}" for name in facts)
     turns.append(f"Now tell me what holds today, one a line, as in 'The name is value.': {asked}.")
-    length = "long" if days > 10 else "short"
+    length = "long" if days > 15 else "short"
     identity = f"{place.name.split()[1]}-{length}"
     return {
         "id": identity,
@@ -131,8 +131,8 @@ def conversation(place: Place, days: int, seed: int) -> dict[str, object]:
 def conversations() -> Iterator[dict[str, object]]:
     """Two conversations about each place."""
     for place in PLACES:
-        yield conversation(place, 9, seed=1)
-        yield conversation(place, 16, seed=2)
+        yield conversation(place, 12, seed=1)
+        yield conversation(place, 20, seed=2)
 
 
 @scorer
@@ -149,7 +149,7 @@ async def recalled(answered: Answered) -> Score:
 
 @task
 def long_memory(window: int = 3000) -> Task:
-    """Facts that are asked for after the window was full several times."""
+    """Facts that are asked for when the window has long been full."""
     return Task(
         dataset=conversations,
         scorers=[recalled],
