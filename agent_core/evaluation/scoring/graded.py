@@ -7,7 +7,7 @@ votes of more than half of the graders there is no score.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue, PrivateAttr, ValidationError, field_validator
 
@@ -25,6 +25,9 @@ from agent_core.ports import Clock
 
 # The session of a grader has these from elsewhere.
 _NOT_OURS = {"system_prompt", "request_class"}
+
+Grader = str | dict[str, JsonValue]
+"""A grading model: `provider/name`, or an object with fields of `SessionConfig`, `model` among them."""
 
 
 @dataclass(slots=True)
@@ -51,16 +54,16 @@ class _Vote:
 class _Graded(Frozen):
     """What graders have in common.
 
-    `model` is the grader: `provider/name`, or an object with fields of `SessionConfig`, or a list of these, of which
-    the majority counts. `template` is the prompt, with the places `{question}`, `{answer}`, `{target}`,
-    `{instructions}`, `{transcript}` and `{metadata.KEY}`. `partial` is the value of partly right, which is no grade
-    without it. `attempts` is how often a grader is asked until its reply holds a grade. `timeout` is in seconds for all
-    of one answer's grading. `budget` (US dollars) and `token_budget` bound what all grading by this scorer takes in one
-    worker; past them answers are left unscored. What is under way then still ends, so it may be a little more.
+    `model` is the grader, or several, of which the majority counts. `template` is the prompt, with the places
+    `{question}`, `{answer}`, `{target}`, `{instructions}`, `{transcript}` and `{metadata.KEY}`. `partial` is the value
+    of partly right, which is no grade without it. `attempts` is how often a grader is asked until its reply holds a
+    grade. `timeout` is in seconds for all of one answer's grading. `budget` (US dollars) and `token_budget` bound what
+    all grading by this scorer takes in one worker; past them answers are left unscored. What is under way then still
+    ends, so it may be a little more.
     """
 
     name: str = Field(default="", max_length=LONGEST_NAME)
-    model: tuple[dict[str, JsonValue], ...] = Field(min_length=1)
+    model: Grader | tuple[Grader, ...]
     template: str | None = None
     instructions: str | None = None
     system_prompt: str | None = None
@@ -74,16 +77,18 @@ class _Graded(Frozen):
     _template: ClassVar[str]
     _grades: ClassVar[tuple[str, str]]
 
-    @field_validator("model", mode="before")
-    @classmethod
-    def _as_list(cls, given: Any) -> Any:
-        several = list(cast("Sequence[Any]", given)) if isinstance(given, list | tuple) else [given]
+    @property
+    def graders(self) -> Sequence[dict[str, JsonValue]]:
+        """The fields of `SessionConfig` for each grader."""
+        several = self.model if isinstance(self.model, tuple) else (self.model,)
         return [{"model": one} if isinstance(one, str) else one for one in several]
 
-    @field_validator("model")
-    @classmethod
-    def _are_graders(cls, models: tuple[dict[str, JsonValue], ...]) -> tuple[dict[str, JsonValue], ...]:
-        for fields in models:
+    def model_post_init(self, context: object) -> None:
+        """Refuse what no session can be made with. Raises ValueError."""
+        super().model_post_init(context)
+        if not self.graders:
+            raise ValueError("model: name a grader, such as openai/gpt-5.2")
+        for fields in self.graders:
             if taken := sorted(fields.keys() & _NOT_OURS):
                 raise ValueError(f"{taken[0]} is no setting of a grader's model; system_prompt is one of the scorer")
             try:
@@ -91,7 +96,6 @@ class _Graded(Frozen):
             except ValidationError as error:
                 first = error.errors(include_url=False)[0]
                 raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        return models
 
     @field_validator("template")
     @classmethod
@@ -104,7 +108,7 @@ class _Graded(Frozen):
         told = self._grades[0 if self.partial is None else 1]
         instructions = f"{told}\n{self.instructions}" if self.instructions else told
         prompt = prompts.filled(self.template or self._template, answered, instructions)
-        votes = await asyncio.gather(*(self._vote(answered, fields, prompt) for fields in self.model))
+        votes = await asyncio.gather(*(self._vote(answered, fields, prompt) for fields in self.graders))
         return self._score(votes)
 
     async def score_within(self, answered: Answered, seconds: float, clock: Clock) -> Score:  # noqa: ARG002

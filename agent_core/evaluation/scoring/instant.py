@@ -16,6 +16,11 @@ class Instant(Frozen):
 
     name: str = Field(min_length=1, max_length=LONGEST_NAME)
 
+    @property
+    def is_instant(self) -> bool:
+        """Whether `judge` is done in a moment with these settings. Where it is not, there is `score_within`."""
+        return True
+
     async def score(self, answered: Answered) -> Score:
         """As `judge`."""
         return self.judge(answered)

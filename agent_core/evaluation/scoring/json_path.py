@@ -1,8 +1,11 @@
 """A scorer that looks into the JSON of an answer.
 
-The rule here: a path is one of RFC 9535, and the answer is data. What is no JSON is a wrong answer, not an error.
+The rule here: a path is one of RFC 9535, and the answer is data. What is no JSON is a wrong answer, not an error. A
+path that may take long, by its expressions or its depth, is followed in a process that can be ended.
 """
 
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -10,9 +13,14 @@ from pydantic import Field, JsonValue, field_validator
 
 from agent_core.errors import ScorerError
 from agent_core.evaluation.score import Answered, Score
+from agent_core.evaluation.scoring.function import FunctionScorer
 from agent_core.evaluation.scoring.instant import Instant, right, wrong
 from agent_core.evaluation.scoring.json_values import NOTHING, json_in, same
 from agent_core.evaluation.scoring.targets import shown, targets_of
+from agent_core.ports import Clock
+
+# The functions of RFC 9535 that take a regular expression.
+_EXPRESSION = re.compile(r"\b(?:match|search)\s*\(")
 
 
 class JsonPath(Instant):
@@ -35,6 +43,14 @@ class JsonPath(Instant):
     def _can_be_read(cls, path: str) -> str:
         _compiled(path)
         return path
+
+    @property
+    def is_instant(self) -> bool:
+        return self.path.count("..") < 2 and _EXPRESSION.search(self.path) is None
+
+    async def score_within(self, answered: Answered, seconds: float, clock: Clock) -> Score | Mapping[str, Score]:
+        """As `judge`, in a child process. Raises ScorerError, of kind `timeout` after `seconds`."""
+        return await FunctionScorer(self.judge, self.name).score_within(answered, seconds, clock)
 
     def judge(self, answered: Answered) -> Score:
         targets = targets_of(answered.sample) if self.expect == "target" else ()

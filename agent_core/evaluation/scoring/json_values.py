@@ -15,12 +15,18 @@ from pydantic import JsonValue
 
 _FENCED = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
 _OPENING = re.compile(r"[{\[]")
-# An answer with more brackets than this that begin no JSON is looked through no further.
-_MOST_TRIES = 1_000
+# Characters that are read again and again, since so many brackets begin no JSON, until looking ends.
+_MOST_IN_VAIN = 1_000_000
+# What an attempt costs at least, in characters.
+_LEAST = 1_000
 _CLOSE = 1e-9
 
 NOTHING: Any = object()
 """Stands for no value, since None is one."""
+
+
+class _NotJsonError(ValueError):
+    """A word that Python takes for a number and JSON does not."""
 
 
 def json_in(text: str) -> JsonValue:
@@ -45,16 +51,21 @@ def json_in(text: str) -> JsonValue:
 def _within(text: str) -> Iterator[tuple[int, JsonValue]]:
     """The objects and lists in a text, none of them within another, with their lengths."""
     decoder = json.JSONDecoder(parse_constant=_refuse)
-    at = 0
-    for _ in range(_MOST_TRIES):
-        opening = _OPENING.search(text, at)
-        if opening is None:
-            return
+    at = in_vain = 0
+    while in_vain < _MOST_IN_VAIN and (opening := _OPENING.search(text, at)) is not None:
+        start = opening.start()
         try:
-            value, at = decoder.raw_decode(text, opening.start())
-            yield at - opening.start(), value
-        except (ValueError, RecursionError):
-            at = opening.end()
+            value, at = decoder.raw_decode(text, start)
+            yield at - start, value
+        except json.JSONDecodeError as error:
+            in_vain += max(_LEAST, error.pos - start)
+            at = start + 1
+        except _NotJsonError:
+            # How far it came is not told.
+            in_vain += len(text) - start
+            at = start + 1
+        except RecursionError:
+            return
 
 
 def _read(text: str) -> JsonValue:
@@ -65,7 +76,7 @@ def _read(text: str) -> JsonValue:
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(name)
+    raise _NotJsonError(name)
 
 
 def same(one: JsonValue, other: JsonValue, *, tolerance: float = 0.0, ignore_case: bool = False) -> bool:

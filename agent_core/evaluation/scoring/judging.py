@@ -26,7 +26,13 @@ class SelfTimed(Protocol):
         ...
 
 
-async def judge_all(scorers: Sequence[Scorer], answered: Answered, *, timeout: float, clock: Clock) -> dict[str, Score]:
+async def judge_all(
+    scorers: Sequence[Scorer],
+    answered: Answered,
+    *,
+    timeout: float,  # noqa: ASYNC109 - one for each scorer, by the injected clock
+    clock: Clock,
+) -> dict[str, Score]:
     """What the scorers make of an answer: by their names, and `NAME.KEY` for each of several scores of one.
 
     `timeout` is in seconds, for each of them. Raises nothing but CancelledError, and then no scorer is left running.
@@ -34,7 +40,7 @@ async def judge_all(scorers: Sequence[Scorer], answered: Answered, *, timeout: f
     async with asyncio.TaskGroup() as group:
         found: list[Sequence[tuple[str, Score]] | asyncio.Task[Sequence[tuple[str, Score]]]] = [
             _at_once(scorer, answered)
-            if isinstance(scorer, Instant)
+            if isinstance(scorer, Instant) and scorer.is_instant
             else group.create_task(_judged(scorer, answered, timeout, clock))
             for scorer in scorers
         ]

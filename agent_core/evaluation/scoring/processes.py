@@ -26,6 +26,11 @@ class ScorerProcesses:
         self._loans = 0
         self._free_since = 0.0
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of those that are up."""
+        return self._pool.pids if self._pool is not None else []
+
     @contextlib.asynccontextmanager
     async def borrow(self) -> AsyncGenerator[Child]:
         """A process, waited for if none is free. Raises ToolUnavailable when none can be started."""

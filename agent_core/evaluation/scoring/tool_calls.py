@@ -83,6 +83,12 @@ class ToolCalls(Instant):
         return [given] if isinstance(given, str | dict) else given
 
     def judge(self, answered: Answered) -> Score:
+        if not answered.transcript:
+            raise ScorerError(
+                f"The messages of sample '{answered.sample.id}' could not be had, so nobody knows what was called. Run"
+                " the sample again.",
+                "no_transcript",
+            )
         expected = self._expected(answered.sample)
         calls = self._counted(calls_of(answered), expected)
         checks = [*self._met(expected, calls), *self._kept_to(expected, calls)]
