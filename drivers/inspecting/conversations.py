@@ -19,7 +19,7 @@ from agent_core.messages import Message
 from agent_core.session_protocol import Session
 from drivers.inspecting.messages import STOP_REASONS, history_of, usage_of
 from drivers.inspecting.settings import choice_of, definition_of, fields_of
-from drivers.inspecting.threads import GO_ON, Answer, Thread, Wish, spoken
+from drivers.inspecting.threads import GO_ON, Answer, Diverged, Thread, Wish, spoken
 
 Branch = Callable[[int, Sequence[Message]], Awaitable[Session]]
 """Opens the nth branch (from 1) of a sample's session: one of the same settings that begins with this history."""
@@ -58,12 +58,17 @@ class Conversations:
         wish = Wish(fields, tuple(definition_of(tool) for tool in tools), choice_of(choice))
         if not spoken(messages):
             raise ConfigError("The task asks the model without a user's message. Give the sample an input.")
-        fitting = [thread for thread in self._threads if thread.takes(messages)]
-        if fitting:
-            thread = max(fitting, key=lambda one: one.length)
-        else:
-            thread, messages = await self._branch(messages)
-        return _output(await thread.ask(messages, wish))
+        while True:
+            fitting = [thread for thread in self._threads if thread.takes(messages)]
+            if fitting:
+                thread = max(fitting, key=lambda one: one.length)
+            else:
+                thread, messages = await self._branch(messages)
+            try:
+                return _output(await thread.ask(messages, wish))
+            except Diverged:
+                # The thread is lost for it; a branch that was never opened before has no such past.
+                continue
 
     async def _branch(self, messages: list[ChatMessage]) -> tuple[Thread, list[ChatMessage]]:
         branch: Branch | None = getattr(self._main.session, "branch", None)

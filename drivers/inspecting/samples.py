@@ -5,12 +5,13 @@ files, a sandbox) is in its metadata under `inspect`, and is taken out again bef
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from inspect_ai import Task
 from inspect_ai.dataset import Sample as InspectSample
-from inspect_ai.model import ChatMessageUser
-from pydantic import JsonValue
+from inspect_ai.model import ChatMessage, ChatMessageUser
+from inspect_ai.util import SandboxEnvironmentSpec
+from pydantic import JsonValue, TypeAdapter
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from agent_core.content import text_of
@@ -19,6 +20,7 @@ from agent_core.evaluation.sample import Sample
 from drivers.inspecting.messages import blocks_of, history_of
 
 CARRIED = "inspect"
+_CHAT: TypeAdapter[list[ChatMessage]] = TypeAdapter(list[ChatMessage])
 _EMPTY = "(no words)"
 
 
@@ -38,7 +40,7 @@ def _sample(number: int, given: InspectSample) -> Sample:
     )
     question, history = given.input, ()
     if not isinstance(question, str):
-        carried["input"] = [message.model_dump(mode="json", exclude_none=True) for message in question]
+        carried["input"] = [message.model_dump(mode="json", exclude_none=True, exclude={"id"}) for message in question]
         last = question[-1] if question and isinstance(question[-1], ChatMessageUser) else None
         history = history_of(question[:-1]) if last is not None else ()
         question = text_of(blocks_of(last.content)) if last is not None else ""
@@ -61,6 +63,12 @@ def _json(name: str, metadata: dict[str, Any]) -> dict[str, JsonValue]:
         raise ConfigError(f"The metadata of sample '{name}' cannot be written as JSON ({error}). Mend it.") from None
 
 
+def _messages(carried: dict[str, Any]) -> dict[str, Any]:
+    if "input" not in carried:
+        return carried
+    return {**carried, "input": _CHAT.validate_python(carried["input"])}
+
+
 def inspect_id(name: str) -> str | int:
     """The id as Inspect has it, where samples without one, and most that have one, are numbered."""
     return int(name) if name.isascii() and name.isdecimal() and str(int(name)) == name else name
@@ -69,7 +77,9 @@ def inspect_id(name: str) -> str | int:
 def inspect_sample(sample: Sample) -> InspectSample:
     """The sample as its task wrote it."""
     metadata = dict(sample.metadata)
-    carried: Any = metadata.pop(CARRIED, {})
+    carried: dict[str, Any] = dict(cast("dict[str, Any]", metadata.pop(CARRIED, {})))
+    if "sandbox" in carried:
+        carried["sandbox"] = SandboxEnvironmentSpec(**carried["sandbox"])
     fields: dict[str, Any] = {
         "id": inspect_id(sample.id),
         "input": sample.input,
@@ -77,4 +87,4 @@ def inspect_sample(sample: Sample) -> InspectSample:
         "choices": list(sample.choices) or None,
         "metadata": metadata or None,
     }
-    return InspectSample.model_validate({**fields, **carried})
+    return InspectSample(**{**fields, **_messages(carried)})

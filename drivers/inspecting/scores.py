@@ -21,6 +21,15 @@ KEPT = "inspect"
 _WORDS = {"c", "i", "p", "n", "yes", "no", "true", "false"}
 
 
+NO_SCORE = Score(
+    value=None,
+    error=ErrorInfo(
+        boundary="scorer", kind="no_score", message="The scorer gave this answer no score. Inspect leaves it out too."
+    ),
+)
+"""What a scorer is put down with that returns None, as it may."""
+
+
 def scores_of(given: InspectScore, usage: Usage | None = None, cost: float | None = None) -> Score | dict[str, Score]:
     """The score, or one for each part of a value that has several. Grading is put down to the first of them."""
     value = given.value
@@ -46,7 +55,7 @@ def _score(given: InspectScore, value: Any, kept: dict[str, Any]) -> Score:
     metadata = to_jsonable_python(given.metadata or {}, fallback=str, inf_nan_mode="strings")
     error = None
     if number is None:
-        error = ErrorInfo(boundary="config", kind="unscored", message=_why(given, value))
+        error = ErrorInfo(boundary="scorer", kind="unscored", message=_why(given, value))
     if given.reason is not None:
         kept["reason"] = given.reason
     return Score(

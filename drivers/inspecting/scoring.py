@@ -29,7 +29,7 @@ from drivers.inspecting import inside
 from drivers.inspecting.messages import chat_of, usage_of
 from drivers.inspecting.model import ASKED, run_model
 from drivers.inspecting.samples import inspect_sample
-from drivers.inspecting.scores import scores_of
+from drivers.inspecting.scores import NO_SCORE, scores_of
 from drivers.inspecting.settings import fields_of
 from drivers.inspecting.solving import Kept, Solved, alone, state_of
 
@@ -104,7 +104,7 @@ class TaskScorer:
         inside.enter(setting, given, solved.state)
         score = await self._scorers[self._number](solved.state, target)
         if score is None:
-            return {}
+            return NO_SCORE
         return scores_of(score, grading.usage, grading.cost)
 
 
@@ -112,7 +112,8 @@ def _rebuilt(task: Task, answered: Answered, model: Model) -> Solved:
     """The state as far as a result tells it."""
     state = state_of(task, inspect_sample(answered.sample), answered.epoch, model)
     if answered.transcript:
-        state.messages = chat_of(answered.transcript)
+        own = answered.transcript[0].session_id
+        state.messages = chat_of(message for message in answered.transcript if message.session_id == own)
     last = ChatMessageAssistant(content=answered.answer, source="generate")
     state.output = ModelOutput(model=str(model), choices=[ChatCompletionChoice(message=last)])
     state.completed = True

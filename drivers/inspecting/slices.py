@@ -9,6 +9,7 @@ it. Inspect scores them, while their sandboxes are there; its log is thrown away
 
 import asyncio
 import contextvars
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,11 +31,12 @@ from drivers.inspecting import inside
 from drivers.inspecting.conversations import Conversations
 from drivers.inspecting.model import BY_SAMPLE, UNBOUNDED, run_model
 from drivers.inspecting.samples import inspect_sample
-from drivers.inspecting.scores import scores_of
+from drivers.inspecting.scores import NO_SCORE, scores_of
 from drivers.inspecting.solving import LIMITS, Kept, epoch_of, history_before
 
 Place = tuple[str, int]
 _MOST_SAID = 2_000
+_LEVELS = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warning", logging.ERROR: "error"}
 # Inspect runs one evaluation at a time in a process.
 _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
@@ -193,6 +195,8 @@ class Slicing:
                 fail_on_error=False,
                 max_samples=UNBOUNDED,
                 ctl_server=False,
+                # Inspect sets the level of the whole process: it is left as it was.
+                log_level=_LEVELS.get(logging.getLogger().level),
             )
         error = done[0].error
         return error.message if error is not None else "it ended early"
@@ -251,7 +255,7 @@ class SlicedScorer:
                 "This task is scored while its sandbox is there, so it cannot be scored later. Run it again."
             )
         given = scores.get(self._name)
-        return {} if given is None else scores_of(given)
+        return NO_SCORE if given is None else scores_of(given)
 
 
 def sliced_scorers(task: Task, slicing: Slicing) -> tuple[SlicedScorer, ...]:

@@ -15,21 +15,29 @@ from typing import Any, Protocol, cast
 
 from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageSystem, ChatMessageTool, ChatMessageUser
 
+from agent_core.config import SessionConfig
+from agent_core.content import InputBlock
 from agent_core.cursor import Cursor
-from agent_core.entries import Complete, Settings, ToolBatch, TurnEnded
+from agent_core.entries import Accepted, Complete, Opened, Settings, ToolBatch, TurnEnded
 from agent_core.errors import SessionError
-from agent_core.messages import AssistantMessage
+from agent_core.messages import AssistantMessage, Message
 from agent_core.payloads import ToolResults, UserInput
 from agent_core.session_protocol import Session
 from agent_core.submission import TurnResult, error_of
 from agent_core.submission import answer_of as raise_for
 from agent_core.tools.definition import ToolDefinition
-from drivers.inspecting.messages import Key, answer_of, blocks_of, key_of, result_of
+from drivers.inspecting.messages import Key, answer_of, blocks_of, chat_of, history_of, key_of, result_of
 
 # Turns that end so have an answer all the same, and Inspect is told how it ended.
 _ANSWERED = frozenset({"completed", "max_tokens", "refused", "context_exceeded"})
+# Set by what a request says itself, each time.
+_OWN = frozenset({"tool_choice", "system_prompt"})
 GO_ON = "Go on."
 """What a session is told that takes up a conversation behind results of tools, since only words begin a turn."""
+
+
+class Diverged(Exception):
+    """The session was told something else when this was run before: it has no answer to what is asked now."""
 
 
 class Configurable(Protocol):
@@ -65,13 +73,20 @@ def system_of(messages: Sequence[ChatMessage]) -> str | None:
     return "\n\n".join(message.text for message in messages if isinstance(message, ChatMessageSystem)) or None
 
 
+def _keys(history: Sequence[Message]) -> list[Key]:
+    return [key_of(message) for message in chat_of(history)]
+
+
 class Thread:
     """One session and what it holds. `history` is what it was opened with; one request at a time is under way."""
 
     def __init__(self, session: Session, history: Sequence[ChatMessage] = ()) -> None:
         self.session = session
+        self._history = history_of(history)
         self._held: list[Key] = [key_of(message) for message in spoken(history)]
+        self._words: tuple[InputBlock, ...] = ()
         self._events = session.events(Cursor())
+        self._opened: SessionConfig | None = None
         self._open: tuple[str, ...] = ()
         self._told: dict[str, Any] = {}
         self._tools: tuple[ToolDefinition, ...] | None = None
@@ -101,7 +116,7 @@ class Thread:
     async def ask(self, messages: Sequence[ChatMessage], wish: Wish) -> Answer:
         """Tell the session what has been added, and wait for the answer.
 
-        Raises ProviderError where the model failed, SessionError where the turn was interrupted.
+        Raises ProviderError where the model failed, SessionError where the turn was interrupted, Diverged.
         """
         self.busy = True
         try:
@@ -136,7 +151,12 @@ class Thread:
             await close()
 
     async def _configure(self, wish: Wish, system: str | None) -> None:
+        opened = await self._begun()
         fields = dict(wish.fields)
+        if "extra" in fields:
+            fields["extra"] = {**opened.extra, **fields["extra"]}
+        # What was set for one request holds for no other.
+        fields = {name: getattr(opened, name) for name in self._told if name not in _OWN} | fields
         # Inside of a turn a forced tool is forced no more, on either side.
         if not self._open:
             fields["tool_choice"] = wish.choice
@@ -149,6 +169,18 @@ class Thread:
         self._told |= fields
         self._tools = wish.tools if tools is not None else self._tools
 
+    async def _begun(self) -> SessionConfig:
+        """How the session was opened: the first of its facts. Raises Diverged if it began with another history."""
+        while self._opened is None:
+            event = await anext(self._events, None)
+            if event is None:
+                raise SessionError("The session was shut down before anything was said. Open it again.", "closed")
+            if isinstance(event.payload, Opened):
+                self._opened = event.payload.config
+                if _keys(event.payload.history) != _keys(self._history):
+                    raise Diverged
+        return self._opened
+
     async def _tell(self, added: Sequence[ChatMessage]) -> None:
         results = tuple(result_of(message) for message in added if isinstance(message, ChatMessageTool))
         words = tuple(
@@ -157,6 +189,7 @@ class Thread:
             if not isinstance(message, ChatMessageTool)
             for block in blocks_of(message.content)
         )
+        self._words = words
         if words:
             # Beside results it waits for them, and goes to the model together with them.
             await self.session.submit(UserInput(content=words), when="next_step" if results else "after")
@@ -171,6 +204,8 @@ class Thread:
         message: AssistantMessage | None = None
         async for event in self._events:
             match event.payload:
+                case Accepted(payload=UserInput(content=content)) if content != self._words:
+                    raise Diverged
                 case Complete() as complete:
                     message = complete.message
                 case ToolBatch() as batch if message is not None:

@@ -25,7 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Both are in Inspect's own code, and cannot be mended here.
     """
     here = Path(__file__).parent
+    known = ("The 'initial' parameter is deprecated:DeprecationWarning", "Unclosed <MemoryObject:ResourceWarning")
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"))
-            item.add_marker(pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning"))
+            for warning in known:
+                item.add_marker(pytest.mark.filterwarnings(f"ignore:{warning}"))

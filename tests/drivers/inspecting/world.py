@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from inspect_ai import eval_async
 from inspect_ai.log import EvalLog
 from inspect_ai.model import get_model
 
+from agent_core.clock import SystemClock
 from agent_core.evaluation.result import Result, Timings
 from agent_core.evaluation.sample import Sample
 from agent_core.evaluation.score import Answered, GraderAnswer, GraderQuestion, Score
@@ -114,11 +115,14 @@ class Here:
 
     def __init__(self, runtime: LocalRuntime, fields: Mapping[str, Any]) -> None:
         self.runtime, self.fields = runtime, fields
-        self.sessions: list[BranchingSession] = []
+        self.clock = SystemClock()
         self._runs = 0
 
+    def task(self, path: str, route: Route = "auto", **args: Any) -> InspectTask:
+        return inspect_task(str(TASKS / path), args=args, route=route)
+
     async def run(self, path: str, route: Route = "auto", **args: Any) -> tuple[InspectTask, list[Result]]:
-        task = inspect_task(str(TASKS / path), args=args, route=route)
+        task = self.task(path, route, **args)
         program = task.source.load()
         self._runs += 1
         results: list[Result] = []
@@ -126,7 +130,7 @@ class Here:
             results += [await self.one(task, program, sample, epoch) for epoch in range(1, task.epochs + 1)]
         return task, results
 
-    async def opened(self, task: InspectTask, sample: Sample, epoch: int) -> BranchingSession:
+    async def opened(self, task: InspectTask, sample: Sample, epoch: int) -> Session:
         name = f"run{self._runs}.{sample.id}.{epoch}"
         fields = {**task.fields, **self.fields}
 
@@ -135,11 +139,10 @@ class Here:
 
         labels = {"epoch": str(epoch)}
         session = await self.runtime.session(name, history=sample.history, labels=labels, **fields)
-        return BranchingSession(session, branch)
+        return cast("Session", BranchingSession(session, branch))
 
     async def one(self, task: InspectTask, program: Any, sample: Sample, epoch: int) -> Result:
         session = await self.opened(task, sample, epoch)
-        self.sessions.append(session)
         limit = None
         try:
             answer = await program.agent(session, sample)
@@ -200,9 +203,8 @@ async def here(server: ScriptedServer) -> AsyncIterator[Here]:
 async def there(server: ScriptedServer, path: str, logs: Path, **args: Any) -> EvalLog:
     """Runs a task as Inspect does, its own provider asking the same model."""
     inside.show_nothing()
-    address = {"base_url": server.url + "/v1", "api_key": "made-up"}
-    asked = get_model("openai/scripted", responses_api=False, memoize=False, **address)
-    async with asked as model:
+    url = server.url + "/v1"
+    async with get_model(MODEL, base_url=url, api_key="made-up", responses_api=False, memoize=False) as model:
         path = str(TASKS / path)
         done = await eval_async(path, model=model, task_args=args, log_dir=str(logs), log_realtime=False, max_samples=1)
     return done[0]

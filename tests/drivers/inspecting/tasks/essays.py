@@ -18,7 +18,8 @@ def graded():
 
 @task
 def criticised():
-    return Task(dataset=SAMPLES, solver=[generate(), self_critique()], scorer=pattern(r"RESULT: (\w+)"))
+    samples = [Sample(input="Why is the sky blue?", target="improved"), Sample(input="Why?", target="worse")]
+    return Task(dataset=samples, solver=[generate(), self_critique()], scorer=pattern(r"RESULT: (\w+)"))
 
 
 @task
