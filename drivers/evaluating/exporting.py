@@ -55,7 +55,7 @@ def export_command(
     target = to if to is not None else places.results.with_suffix(f".{format}")
     check_target(target, places, overwrite=overwrite)
     if format == "eval":
-        count = in_place(target, lambda path: _write_eval(places, path))
+        count = in_place(target, lambda path: write_eval(places, path))
     else:
         count = in_place(target, lambda path: _write_parquet(places, path, transcripts=transcripts))
     print(f"{count:,} results: {target}")
@@ -120,7 +120,8 @@ def status_of(*, present: int, planned: int) -> Literal["success", "cancelled"]:
     return "success" if present >= planned else "cancelled"
 
 
-def _write_eval(places: Places, path: Path) -> int:
+def write_eval(places: Places, path: Path) -> int:
+    """Write an `.eval` log of the results at `path`; how many there are. Raises ConfigError, OSError."""
     from agent_core.evaluation.logs.closing import Ending
     from agent_core.evaluation.logs.log import EvalLog
     from agent_core.evaluation.logs.sample import Asked, member
@@ -150,7 +151,7 @@ def _write_parquet(places: Places, path: Path, *, transcripts: bool) -> int:
     from agent_core.evaluation.logs.table import scorers_of, write_table
 
     record = places.read_record()
-    about = {} if record is None else {"rayconteur": record.model_dump_json()}
+    about = {} if record is None else {"rayconteur": record.model_dump_json(exclude={"command", "directory"})}
     at = 0
 
     def lines() -> Iterator[bytes]:

@@ -187,7 +187,8 @@ def _record(merge: "Merge") -> "RunRecord":
         about = {"run_id": name, "created_at": time.time(), "dataset": name, "digest": digest, "configuration": {}}
         return RunRecord.model_validate(about | figures)
     names = sorted({record.run_id for record in records})
-    figures["created_at"] = min(record.created_at for record in records)
+    # What one of them was asked with, and where, goes on with none of the others.
+    figures |= {"created_at": min(record.created_at for record in records), "command": (), "directory": ""}
     if len(names) > 1:
         together = hashlib.blake2b("\0".join(names).encode(), digest_size=3).hexdigest()
         figures["run_id"] = f"{records[0].run_id}-merged-{together}"

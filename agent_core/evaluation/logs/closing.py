@@ -18,6 +18,7 @@ from agent_core.evaluation.logs.encoding import as_json
 from agent_core.evaluation.logs.events import iso
 from agent_core.evaluation.logs.members import CHUNK
 from agent_core.evaluation.logs.messages import Json
+from agent_core.evaluation.logs.spec import MOST_IDS
 from agent_core.evaluation.logs.zipped import DEFLATED, Entry
 
 Status = Literal["success", "cancelled", "error"]
@@ -27,6 +28,7 @@ _SCHEMA = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
 PRAGMA cache_size = -4000;
+CREATE TABLE sample (id TEXT PRIMARY KEY);
 CREATE TABLE score (scorer TEXT, id TEXT, epoch INTEGER, value REAL, PRIMARY KEY (scorer, id, epoch)) WITHOUT ROWID;
 """
 
@@ -82,8 +84,8 @@ class Figures:
     """What a run came to, counted from one summary after another. Use it as a context manager."""
 
     def __init__(self) -> None:
-        self._scores = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._scores.executescript(_SCHEMA)
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._database.executescript(_SCHEMA)
         self._samples = self._failed = 0
         self._usage: dict[str, dict[str, Json]] = {"model_usage": {}, "role_usage": {}}
         self._started: str | None = None
@@ -93,11 +95,12 @@ class Figures:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._scores.close()
+        self._database.close()
 
     def add(self, summary: Mapping[str, Any]) -> None:
         """Count a sample."""
         self._samples += 1
+        self._database.execute("INSERT OR IGNORE INTO sample VALUES (?)", (str(summary["id"]),))
         self._failed += summary.get("error") is not None
         for kind, total in self._usage.items():
             for name, usage in _table(summary.get(kind)).items():
@@ -109,14 +112,15 @@ class Figures:
             self._completed = max(self._completed or ended, ended)
         for scorer, score in _table(summary.get("scores")).items():
             row = (scorer, str(summary["id"]), summary["epoch"], number_of(score.get("value")))
-            self._scores.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?)", row)
+            self._database.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?)", row)
 
     def header(self, start: Mapping[str, Any], ending: Ending) -> Json:
         """The header of the log that began with `start`."""
         spec: Mapping[str, Any] = start["eval"]
         planned = int(spec["dataset"].get("samples") or 0) * int(spec["config"].get("epochs") or 1)
         ended = self._completed if ending.ended_at is None else iso(ending.ended_at)
-        header: Json = {"version": start["version"], "status": ending.status, "eval": spec, "plan": start["plan"]}
+        header: Json = {"version": start["version"], "status": ending.status, "plan": start["plan"]}
+        header["eval"] = {**spec, "dataset": {**self._ids(), **spec["dataset"]}}
         header["results"] = {
             "total_samples": max(planned, self._samples),
             "completed_samples": self._samples - self._failed,
@@ -135,15 +139,21 @@ class Figures:
             yield opening + b'{"scorer":' + as_json(scorer) + b',"reducer":"mean","samples":['
             between = b""
             sql = "SELECT id, avg(value) FROM score WHERE scorer = ? GROUP BY id ORDER BY id"
-            for sample_id, value in self._scores.execute(sql, (scorer,)):
+            for sample_id, value in self._database.execute(sql, (scorer,)):
                 yield between + as_json({"value": math.nan if value is None else value, "sample_id": sample_id})
                 between = b","
             yield b"]}"
             opening = b","
         yield b"]" if opening == b"," else b"[]"
 
+    def _ids(self) -> Json:
+        """The ids of the samples, in the order in which they came."""
+        sql = "SELECT id FROM sample ORDER BY rowid LIMIT ?"
+        ids = [str(name) for (name,) in self._database.execute(sql, (MOST_IDS + 1,))]
+        return {"sample_ids": ids} if len(ids) <= MOST_IDS else {}
+
     def _scorers(self) -> list[str]:
-        return [name for (name,) in self._scores.execute("SELECT DISTINCT scorer FROM score ORDER BY scorer")]
+        return [name for (name,) in self._database.execute("SELECT DISTINCT scorer FROM score ORDER BY scorer")]
 
     def _told_scores(self, spec: Mapping[str, Any], ending: Ending) -> Iterator[Json]:
         names = self._scorers()
@@ -152,7 +162,7 @@ class Figures:
         for scorer in names:
             sql = "SELECT count(mean), count(*), avg(mean), avg(mean * mean) FROM ({})"
             means = "SELECT avg(value) AS mean FROM score WHERE scorer = ? GROUP BY id"
-            scored, samples, mean, square = self._scores.execute(sql.format(means), (scorer,)).fetchone()
+            scored, samples, mean, square = self._database.execute(sql.format(means), (scorer,)).fetchone()
             given = (ending.metrics or {}).get(scorer)
             figures = dict(given) if given is not None else _figures(scored, mean, square)
             made: Json = {"name": scorer, "scorer": scorer, "scored_samples": scored}

@@ -91,7 +91,8 @@ class Conversation:
         if "error" in each.repeated:
             fields |= {"error": each.repeated["error"], "result": ""}
         else:
-            fields["result"] = each.repeated["content"]
+            # Readers put nothing in place of a reference here.
+            fields["result"] = each.whole["content"]
         if each.source.created_at:
             fields["completed"] = iso(each.source.created_at)
         return timeline.event("tool", asked or each.source.created_at, **fields, message_id=each.whole["id"])

@@ -130,6 +130,6 @@ def _unpack_zstandard(packed: bytes) -> bytes:
         ) from None
     try:
         # A log may hold several frames one behind another.
-        return b"".join(zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True))
+        return zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True).readall()
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from None

@@ -59,15 +59,15 @@ class Said(NamedTuple):
     call: ToolUseBlock | None = None
 
 
-def said(messages: Iterable[Message], attachments: Attachments) -> Iterator[Said]:
-    """The messages of a log, in their order."""
+def said(messages: Iterable[Message], attachments: Attachments, uuid: str) -> Iterator[Said]:
+    """The messages of a log, in their order. Their ids begin with `uuid`: Inspect wants no two alike in any log."""
     calls: dict[str, ToolUseBlock] = {}
     for message in messages:
         if isinstance(message, AssistantMessage):
             calls |= {block.id: block for block in message.content if isinstance(block, ToolUseBlock)}
-            yield _told(_assistant(message, attachments), message, attachments)
+            yield _told(_assistant(message, attachments, uuid), message, attachments)
         else:
-            yield from _user(message, calls, attachments)
+            yield from _user(message, calls, attachments, uuid)
 
 
 def call_of(block: ToolUseBlock) -> Json:
@@ -86,7 +86,7 @@ def error_of(block: ToolResultBlock) -> Json:
     return {"type": "unknown", "message": text}
 
 
-def _assistant(message: AssistantMessage, attachments: Attachments) -> Json:
+def _assistant(message: AssistantMessage, attachments: Attachments, uuid: str) -> Json:
     content: list[Json] = []
     calls: list[Json] = []
     for block in message.content:
@@ -96,24 +96,26 @@ def _assistant(message: AssistantMessage, attachments: Attachments) -> Json:
             content.append(_reasoning(block, message.provider))
         else:
             content.append(_content(block, attachments))
-    made: Json = {"id": message.id, "role": "assistant", "content": _simple(content), "source": "generate"}
+    made: Json = {"id": f"{uuid}.{message.id}", "role": "assistant", "content": _simple(content), "source": "generate"}
     if calls:
         made["tool_calls"] = calls
     made["model"] = message.model
     return made
 
 
-def _user(message: UserMessage, calls: dict[str, ToolUseBlock], attachments: Attachments) -> Iterator[Said]:
+def _user(message: UserMessage, calls: dict[str, ToolUseBlock], attachments: Attachments, uuid: str) -> Iterator[Said]:
     """The results of a message each by itself, what the user said between them or after them together."""
     spoken: list[Json] = []
     number = 0
 
-    def flush() -> Iterator[Said]:
+    def name() -> str:
         nonlocal number
+        number += 1
+        return f"{uuid}.{message.id}" if number == 1 else f"{uuid}.{message.id}.{number}"
+
+    def flush() -> Iterator[Said]:
         if spoken or not message.content:
-            number += 1
-            name = message.id if number == 1 else f"{message.id}.{number}"
-            made: Json = {"id": name, "role": "user", "content": _simple(spoken), "source": "input"}
+            made: Json = {"id": name(), "role": "user", "content": _simple(spoken), "source": "input"}
             if message.marker is not None:
                 made["metadata"] = {MARKER: message.marker}
             spoken.clear()
@@ -122,10 +124,8 @@ def _user(message: UserMessage, calls: dict[str, ToolUseBlock], attachments: Att
     for block in message.content:
         if isinstance(block, ToolResultBlock):
             yield from flush()
-            number += 1
-            name = message.id if number == 1 else f"{message.id}.{number}"
             call = calls.get(block.tool_use_id)
-            yield _told({"id": name} | _result(block, call, attachments), message, attachments, call)
+            yield _told({"id": name()} | _result(block, call, attachments), message, attachments, call)
         else:
             spoken.append(_content(block, attachments))
     yield from flush()

@@ -20,7 +20,7 @@ class Retold:
     """Makes messages of those of a log, with what the events say of each."""
 
     def __init__(self, sample: Mapping[str, Any], session_id: str) -> None:
-        self._session = SessionId(session_id)
+        self._session, self._uuid = SessionId(session_id), sample.get("uuid")
         self._kept: Mapping[str, str] = sample.get("attachments") or {}
         self._events: dict[str, Mapping[str, Any]] = {}
         self._results: dict[str, float] = {}
@@ -59,13 +59,17 @@ class Retold:
         metadata: Json = told[0].get("metadata") or {}
         moments = [self._results.get(str(message.get("tool_call_id")), 0.0) for message in told]
         return UserMessage(
-            id=str(told[0].get("id") or f"u{number}"),
+            id=self._id(told[0], f"u{number}"),
             session_id=self._session,
             turn_id=TurnId(str(self._turn)),
             created_at=max(moments),
             marker="summary" if metadata.get(MARKER) == "summary" else None,
             content=tuple(blocks),
         )
+
+    def _id(self, message: Json, otherwise: str) -> str:
+        """The message's id within its session."""
+        return str(message.get("id") or otherwise).removeprefix(f"{self._uuid}.")
 
     def _tool_result(self, message: Json) -> ToolResultBlock:
         content: str | tuple[TextBlock | ImageBlock, ...]
@@ -87,7 +91,7 @@ class Retold:
         blocks = self._content(message["content"], provider)
         calls = tuple(_call(call) for call in message.get("tool_calls") or ())
         return AssistantMessage(
-            id=str(message.get("id") or f"a{number}"),
+            id=self._id(message, f"a{number}"),
             session_id=self._session,
             turn_id=TurnId(str(self._turn)),
             created_at=moment_of(event.get("timestamp")) or 0.0,

@@ -63,7 +63,7 @@ class Asked:
             model=str(session.get("model") or ""),
             system_prompt=session.get("system_prompt"),
             tools=tuple(tools_of(configuration.get("tools") or {})),
-            limits=limits or SampleLimits(time=configuration.get("timeout")),
+            limits=limits or SampleLimits.model_validate(configuration.get("limits") or {}),
         )
 
 
@@ -71,13 +71,13 @@ def member(result: Result, asked: Asked | None = None) -> EncodedSample:
     """The result as a log has it, compressed. Takes no clock and no randomness: the same result, the same bytes."""
     asked = asked or Asked()
     name, uuid, attachments = log_id(result.id), uuid_of(result), Attachments()
-    system = _system(asked)
-    messages = [*system, *said(result.transcript or (), attachments)]
+    system = _system(asked, uuid)
+    messages = [*system, *said(result.transcript or (), attachments, uuid)]
     earlier = len(system) + _earlier(result, messages[len(system) :])
     conversation = Conversation(messages, earlier=earlier, model=asked.model)
     timeline = Timeline(uuid, result.timings.started)
-    sample = _told(result, asked, attachments)
-    sample |= {"id": name, "uuid": uuid, "turn_count": conversation.answers}
+    sample = _told(result, asked, attachments, uuid)
+    sample |= {"id": name, "turn_count": conversation.answers}
     sample["messages"] = [each.whole for each in messages]
     sample["output"] = _output(result, messages)
     sample["store"] = {STORE: _rest(result, name, earlier - len(system))}
@@ -107,14 +107,15 @@ def target_of(target: JsonValue) -> str | list[str]:
     return target if isinstance(target, str) else json.dumps(target, ensure_ascii=False)
 
 
-def _told(result: Result, asked: Asked, attachments: Attachments) -> Json:
+def _told(result: Result, asked: Asked, attachments: Attachments, uuid: str) -> Json:
     """What a log has a field for."""
     timings = result.timings
     grading = [score.usage for score in result.scores.values() if score.usage is not None]
     roles = {"summariser": result.summariser, "grader": sum(grading, Usage()) if grading else None}
     made: Json = {
+        "uuid": uuid,
         "epoch": result.epoch,
-        "input": _input(result, attachments),
+        "input": _input(result, attachments, uuid),
         "target": target_of(result.target),
         "metadata": result.metadata,
         "scores": {name: score_of(score) for name, score in result.scores.items()},
@@ -162,11 +163,11 @@ def _rest_of_score(score: Score) -> Json:
     return score.model_dump(include={"error", "usage", "cost"}, exclude_none=True)
 
 
-def _system(asked: Asked) -> list[Said]:
+def _system(asked: Asked, uuid: str) -> list[Said]:
     """The system prompt as a message, which the transcript leaves out."""
     if not asked.system_prompt:
         return []
-    told: Json = {"id": "system", "role": "system", "content": asked.system_prompt}
+    told: Json = {"id": f"{uuid}.system", "role": "system", "content": asked.system_prompt}
     return [Said(told, told, _NOBODY)]
 
 
@@ -179,11 +180,11 @@ def _earlier(result: Result, messages: Sequence[Said]) -> int:
     return sum(id(each.source) in first for each in messages)
 
 
-def _input(result: Result, attachments: Attachments) -> str | list[Json]:
+def _input(result: Result, attachments: Attachments, uuid: str) -> str | list[Json]:
     if not result.history:
         return result.input
-    question: Json = {"id": "input", "role": "user", "content": result.input, "source": "input"}
-    return [*(each.whole for each in said(result.history, attachments)), question]
+    question: Json = {"id": f"{uuid}.input", "role": "user", "content": result.input, "source": "input"}
+    return [*(each.whole for each in said(result.history, attachments, uuid)), question]
 
 
 def _output(result: Result, messages: Sequence[Said]) -> Json:

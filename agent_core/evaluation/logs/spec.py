@@ -7,7 +7,7 @@ made of. Source: `EvalSpec`, `EvalPlan` and `LogStart` of inspect_ai 0.3.285.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from agent_core.evaluation.configuration import RunRecord
 from agent_core.evaluation.limits import SampleLimits
@@ -15,8 +15,8 @@ from agent_core.evaluation.logs.events import iso
 from agent_core.evaluation.logs.messages import Json
 
 VERSION = 2
-# A log that names very many ids takes long to open.
-MOST_IDS = 10_000
+# A log that names very many ids takes long to open. Without them Inspect cannot read samples one after another.
+MOST_IDS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,9 @@ class LogSpec:
             epochs=record.epochs,
             configuration=record.configuration,
             digest=record.digest,
+            solver=_named(record.configuration.get("agent", "chat")),
+            scorers=tuple(_named(each) for each in cast("list[object]", record.configuration.get("scorers") or ())),
+            limits=SampleLimits.model_validate(record.configuration.get("limits") or {}),
         )
 
     @property
@@ -115,3 +118,11 @@ class LogSpec:
             "fail_on_error": False,
         }
         return {name: value for name, value in made.items() if value is not None}
+
+
+def _named(given: object) -> str:
+    """What an agent or a scorer of a configuration is called: its name, without its settings."""
+    if isinstance(given, Mapping):
+        fields = cast("Mapping[str, object]", given)
+        given = next((fields[key] for key in ("name", "kind", "scorer", "function") if fields.get(key)), "unnamed")
+    return str(given).partition("(")[0].strip()

@@ -62,6 +62,7 @@ def test_every_figure_and_word_comes_back(name: str) -> None:
     came_out = result_of(content(went_in))
     assert figures(came_out) == figures(went_in)
     assert words(came_out) == words(went_in)
+    assert [m.id for m in came_out.transcript or ()] == [m.id for m in went_in.transcript or ()]
     assert (came_out.transcript is None) == (went_in.transcript is None)
 
 
