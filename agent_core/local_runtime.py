@@ -46,6 +46,7 @@ from agent_core.tools import LocalToolExecutor
 if TYPE_CHECKING:
     from agent_core.evaluation.local_run import LocalRun
     from agent_core.evaluation.run import RunOrder
+    from agent_core.evaluation.score import Grader
 
 
 class LocalRuntime:
@@ -152,6 +153,12 @@ class LocalRuntime:
         run = LocalRun(self._open_host(), order)
         self._stack.push_async_callback(run.aclose)
         return run
+
+    def grader(self, run_id: str) -> "Grader":
+        """Asks grading models for the run of that id, in sessions of this process."""
+        from agent_core.evaluation.grading import SessionGrader
+
+        return SessionGrader(self._open_host(), run_id)
 
     async def exists(self, id: str) -> bool:
         """Whether there is such a session."""

@@ -26,6 +26,7 @@ from drivers.evaluating.gating import gate_command
 from drivers.evaluating.limit_options import RunLimitOptions, SampleLimitOptions
 from drivers.evaluating.merging import merge_command
 from drivers.evaluating.options import OutputOptions, RunOptions
+from drivers.evaluating.scoring import score_command
 from drivers.evaluating.statistics import statistics_command
 from drivers.evaluating.task_options import SampleOptions, TaskArgument, TaskOptions
 from drivers.options import ModelOptions, PlaceOptions, grouped
@@ -109,6 +110,23 @@ def resume_run(context: typer.Context, out: OutArgument, address: AddressOption 
     return resume(out, address, context.args, ABOUT_EARLIER, _again)
 
 
+@app.command("replay", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def replay_run(
+    context: typer.Context,
+    base: Annotated[str, typer.Argument(metavar="RUN", help="The run to compare with: what its --out named.")],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", metavar="DIR", help="Where the new results go.", show_default=False)
+    ] = None,
+) -> Coroutine[Any, Any, int]:
+    """Run again what a run asked, with another model, prompt, compaction or tool, and compare the two.
+
+    Any option of `run` may be given, and takes the place of what the run had.
+    """
+    from drivers.evaluating.replaying import replay
+
+    return replay(base, out, context.args, _again)
+
+
 def _again(arguments: Sequence[str]) -> int | Coroutine[Any, Any, int]:
     sys.argv[1:] = arguments
     return app(args=list(arguments), prog_name=PROGRAM, standalone_mode=False)
@@ -130,6 +148,7 @@ for name, command in (
     ("pause", pause_command),
     ("cancel", cancel_command),
     ("requeue", requeue_command),
+    ("score", score_command),
     ("report", report_command),
     ("statistics", statistics_command),
     ("compare", compare_command),

@@ -216,6 +216,13 @@ class ResultsFile:
             path.unlink(missing_ok=True)
         return dropped
 
+    def become(self, path: Path) -> None:
+        """Be the file at `path` from now on, which takes the place of the results. Raises OSError."""
+        with path.open("rb") as file:
+            self._replacement = file
+            self._put_replacement()
+        self._size = os.fstat(self._descriptor).st_size
+
     def cut_torn(self) -> None:
         """Take away a last line that is not whole. Raises OSError."""
         if not self.regular or not self._size:

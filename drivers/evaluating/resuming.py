@@ -23,6 +23,22 @@ async def resume(out: str, address: str | None, more: Sequence[str], dropped: Co
             status = await running.command("go_on")
             print(f"{status.run_id if status else out}: goes on")
             return 0
+    place = whole(out)
+    command = [argument for argument in command_of(places, out) if argument not in dropped]
+    ended = again([*command, *more, *([] if address is None else ["--address", address]), "--out", place, "--resume"])
+    return await ended if isinstance(ended, Coroutine) else int(ended or 0)
+
+
+def whole(out: str) -> str:
+    """The whole path of it; an end that says that it is a directory stays."""
+    return os.path.abspath(out) + (os.sep if out.endswith(os.sep) else "")  # noqa: PTH100 - Path drops that end
+
+
+def command_of(places: Places, out: str) -> list[str]:
+    """What the run was asked with, without where its results go; goes to the directory that this was said in.
+
+    Raises ConfigError if it is not known, or cannot be said again.
+    """
     record = places.read_record()
     if record is None or not record.command:
         raise ConfigError(
@@ -31,18 +47,9 @@ async def resume(out: str, address: str | None, more: Sequence[str], dropped: Co
         )
     if "-" in record.command:
         raise ConfigError(f"{out}: its samples were piped in. Pipe them in again, with the same command and --resume.")
-    command = [argument for argument in _without_out(record.command) if argument not in dropped]
-    place = _seen_from_there(out, record.directory)
-    ended = again([*command, *more, *([] if address is None else ["--address", address]), "--out", place, "--resume"])
-    return await ended if isinstance(ended, Coroutine) else int(ended or 0)
-
-
-def _seen_from_there(out: str, directory: str) -> str:
-    """Go where the run was begun, since its files are named as they were seen from there; the whole path of `out`."""
-    place = os.path.abspath(out) + (os.sep if out.endswith(os.sep) else "")  # noqa: PTH100 - the end says what it is
-    if directory and Path(directory).is_dir():
-        os.chdir(directory)
-    return place
+    if record.directory and Path(record.directory).is_dir():
+        os.chdir(record.directory)
+    return _without_out(record.command)
 
 
 def _without_out(command: Sequence[str]) -> list[str]:
