@@ -92,9 +92,10 @@ class RunIndex:
 
     def add_sample(self, sample: Sample) -> int | None:
         """Take the sample in. Returns None, or, for an id that is taken, the line that has it."""
+        # Without what is left at its default, messages would lose the kind by which they are read again.
+        body = sample.model_dump_json(exclude_defaults=not sample.history, exclude_none=True).encode()
         added = self._execute(
-            "INSERT OR IGNORE INTO sample (id, line, body) VALUES (?, ?, ?)",
-            (sample.id, sample.line, sample.model_dump_json(exclude_defaults=True).encode()),
+            "INSERT OR IGNORE INTO sample (id, line, body) VALUES (?, ?, ?)", (sample.id, sample.line, body)
         )
         return None if added.rowcount else self.line_of(sample.id)
 

@@ -14,6 +14,7 @@ from drivers import errors
 from drivers.sessions import PROGRAM, app
 from tests.core.playbook import lines_of
 from tests.core.said_before import BEFORE, LINES
+from tests.drivers import evaluate_world
 from tests.drivers.sessions_world import World, look
 
 pytestmark = pytest.mark.timeout(60)
@@ -138,6 +139,40 @@ def test_a_session_that_began_with_a_history_is_shown_and_exported_with_it(progr
     program.record(seeded)
     (sample,) = samples_of(program.export("s")[0])
     assert (sample.id, tuple(said_before(sample))) == ("s@u3", LINES)
+
+
+async def test_what_was_recorded_of_one_model_is_asked_of_another_and_scored(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRIPTED_KEY", "made-up")
+    async with ScriptedServer() as server:
+        recording = World(server, tmp_path)
+        await two_sessions(recording)
+        asked = evaluate_world.World(repository, tmp_path, server)
+        done = await recording.run("export", "--as-dataset", "--all", "--turn", "every", "--out", str(asked.questions))
+        assert done.err.startswith("4 samples of 2 sessions")
+        server.requests.clear()
+        chat = (
+            "-m",
+            "openai/gpt-4o",
+            "--wire",
+            "chat",
+            "--base-url",
+            f"{server.url}/v1",
+            "--api-key",
+            "env:SCRIPTED_KEY",
+        )
+        run = await asked.run(*chat, "--scorer", "exact")
+        assert run.code == 0, run.err
+        results = {result["id"]: result for result in asked.results()}
+        assert asked.outcomes() == {"scored": 4}
+        assert {id for id, result in results.items() if result["scores"]["exact"]["value"] == 1} >= {"one@u3", "two@u1"}
+        assert len(results["one@u3"]["transcript"]) == 8
+        requests = [request.body["messages"] for request in server.requests]
+        (last,) = [messages for messages in requests if messages[-1]["content"] == "And then?"]
+        assert [message["role"] for message in last] == [
+            *("user", "assistant", "user", "assistant", "tool", "assistant", "user")
+        ]
 
 
 def test_words_that_do_not_fit_together_are_refused(program: Program) -> None:
