@@ -105,7 +105,7 @@ bench: setup ## the figures of the README (NAME=one of benchmarks/, without it t
 
 .PHONY: lock
 lock: setup ## write requirements.lock anew from pyproject.toml
-	$(PY) -m uv pip compile pyproject.toml --extra local --group dev --group weights --universal --python-version 3.11 \
+	$(PY) -m uv pip compile pyproject.toml --extra local --extra inspect --group dev --group weights --universal --python-version 3.11 \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet -o requirements.lock $(ARGS)
 
 .PHONY: clean
