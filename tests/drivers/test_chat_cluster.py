@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from agent_core.scripted.server import ScriptedServer
+from tests.drivers.forked import ForkServer
 from tests.drivers.test_chat import TOOLS, Program
 from tests.drivers.test_chat_terminal import SCRIPT, Chats
 
@@ -27,15 +28,17 @@ def on_cluster(tmp_path: Path) -> tuple[str, ...]:
     return ("--address", "local", "--data-dir", str(tmp_path / "data"))
 
 
-async def test_through_a_pipe_the_answer_is_all_there_is(server: ScriptedServer, tmp_path: Path) -> None:
-    program = Program(server, tmp_path, where=on_cluster(tmp_path))
+async def test_through_a_pipe_the_answer_is_all_there_is(
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer
+) -> None:
+    program = Program(server, tmp_path, forks, where=on_cluster(tmp_path))
     assert await program.run("hi") == (0, "You said: hi\n", "")
 
 
 async def test_at_a_terminal_the_prompt_waits_for_no_cluster_and_ray_says_nothing(
-    server: ScriptedServer, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer
 ) -> None:
-    async with Chats(server.url, tmp_path, where=on_cluster(tmp_path)).start(rows=50) as terminal:
+    async with Chats(server.url, tmp_path, forks, where=on_cluster(tmp_path)).start(rows=50) as terminal:
         terminal.type("typed early\n")
         await terminal.shows("typed early  (is sent once connected)")
         await terminal.shows("You said: typed early")
@@ -80,9 +83,9 @@ def still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 async def test_leaving_while_the_cluster_starts_leaves_at_once_and_leaves_nothing_behind(
-    server: ScriptedServer, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer
 ) -> None:
-    async with Chats(server.url, tmp_path, where=on_cluster(tmp_path)).start() as terminal:
+    async with Chats(server.url, tmp_path, forks, where=on_cluster(tmp_path)).start() as terminal:
         processes = await asyncio.wait_for(started_by(terminal.process.pid, "gcs_server"), 60)
         assert "connecting…" in terminal.text
         terminal.type("\x04")
@@ -93,9 +96,9 @@ async def test_leaving_while_the_cluster_starts_leaves_at_once_and_leaves_nothin
 
 
 async def test_ctrl_c_while_the_cluster_starts_ends_a_piped_chat_and_what_it_started(
-    server: ScriptedServer, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer
 ) -> None:
-    process = await Program(server, tmp_path, where=on_cluster(tmp_path)).start()
+    process = await Program(server, tmp_path, forks, where=on_cluster(tmp_path)).start()
     assert process.stdin is not None
     process.stdin.write(b"hi")
     process.stdin.close()
