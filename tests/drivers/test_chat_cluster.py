@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -78,8 +79,18 @@ async def started_by(pid: int, name: str) -> list[psutil.Process]:
 
 def still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that run on. One that is dead and was not waited for by whoever inherited it counts as ended."""
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    until, alive = time.monotonic() + 10, processes
+    while alive and time.monotonic() < until:
+        _, left = psutil.wait_procs(alive, timeout=0.1)
+        alive = [process for process in left if not _is_dead(process)]
+    return alive
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def test_leaving_while_the_cluster_starts_leaves_at_once_and_leaves_nothing_behind(
