@@ -1,5 +1,6 @@
 """What every test run needs: no real key, no file in the user's home, the same examples again in CI."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -37,6 +38,12 @@ def pytest_configure() -> None:
         os.environ[name] = str(directory)
     # Ray's own count of users asks the network.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+
+def pytest_collection_finish() -> None:
+    """Leave every test and what it imported out of what is looked through for garbage from here on."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

@@ -26,6 +26,7 @@ TINY: dict[str, list[str]] = {
     "retention": ["--seeds", "1", "--stretches", "2", "--turns", "3"],
     "streams": ["--sessions", "2", "--tokens", "4", "--rounds", "1", "--seconds", "0.3"],
     "journal_bytes": ["--calls", "4", "--size", "3000", "--tokens", "4000"],
+    "eval_log": ["--rounds", "2", "--turns", "2", "--samples", "4", "--merge", "4"],
     "model_server": ["--requests", "20", "--readers", "2", "--rounds", "1"],
 }
 """The arguments that make each program quick."""
@@ -47,6 +48,12 @@ FIGURES: dict[str, set[str]] = {
     "retention": {"llm: number, after 1", "llm, tight: path, after 2", "mechanical: context left by a compaction"},
     "streams": {"tokens a second at full speed", "added to the first token at that load, p95"},
     "journal_bytes": {"SQLite: the file grew by", "that is so many times as much in the file"},
+    "eval_log": {
+        "CPU to make a sample of 2 turns with a call in each",
+        "CPU to add a sample to a log",
+        "CPU to end a log, for each sample",
+        "CPU to merge two runs, for each sample",
+    },
     "model_server": {"/v1/messages, 32 deltas, of one core", "/v1/responses, whole, on the wall"},
 }
 """What each must tell, at the least."""

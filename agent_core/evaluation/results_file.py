@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from agent_core.errors import ConfigError
 from agent_core.evaluation.configuration import RunRecord
+from agent_core.evaluation.live import Live
 from agent_core.evaluation.resume import Line
 
 RESULTS_NAME = "results.jsonl"
@@ -291,7 +292,7 @@ class ResultsFile:
     def _lock(self, descriptor: int) -> None:
         if not self.regular:
             return
-        until = time.monotonic() + (LEFTOVER_SECONDS if self._mode in {"resume", "append"} else 0.0)
+        until = time.monotonic() + (LEFTOVER_SECONDS if self._is_left_over() else 0.0)
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -305,6 +306,11 @@ class ResultsFile:
             except OSError:
                 pass  # a file system without locks: then nobody can be kept out
             return
+
+    def _is_left_over(self) -> bool:
+        """Whether whoever has the file may be what a killed program left behind on a cluster."""
+        live = Live.read(self.places.live) if self._mode in {"resume", "append"} else None
+        return live is not None and live.address is not None
 
     def _refused(self, error: OSError) -> Exception:
         if error.errno not in _WRONG_PATH:

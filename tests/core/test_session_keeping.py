@@ -13,7 +13,7 @@ from agent_core.errors import ConfigError, SessionError
 from agent_core.journals import JOURNAL_FILE
 from agent_core.local_runtime import LocalRuntime
 from agent_core.runtime_protocol import SessionKeeper
-from agent_core.scripted import Knobs
+from agent_core.scripted import Fault, Knobs
 from agent_core.scripted.server import ScriptedServer
 
 SECRET = "the word that nobody may find again"
@@ -111,7 +111,7 @@ async def test_a_deleted_session_is_gone_also_from_memory_and_its_id_is_free(
 async def test_a_turn_that_is_open_when_its_session_is_deleted_ends_with_an_error(
     runtime: LocalRuntime, server: ScriptedServer, settings: dict[str, Any]
 ) -> None:
-    server.knobs = Knobs(tokens_per_second=1)
+    server.knobs = Knobs(faults={"stall": Fault(every=1)})
     session = await runtime.session("holiday", **settings)
     events = session.send("Take your time over this, please.")
     async for event in events:

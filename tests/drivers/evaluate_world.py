@@ -17,6 +17,7 @@ from agent_core.scripted.script import Match, Reply, Rule, Script
 from agent_core.scripted.server import ScriptedServer
 from drivers import errors
 from drivers.evaluate import PROGRAM, app
+from tests.drivers.forked import ROOT, ForkServer
 
 MODEL = "anthropic/scripted"
 
@@ -33,8 +34,8 @@ class Done:
 class World:
     """A directory, a model server, and the program started there as a user would."""
 
-    def __init__(self, root: Path, here: Path, server: ScriptedServer) -> None:
-        self.root, self.here, self.server = root, here, server
+    def __init__(self, forks: ForkServer, here: Path, server: ScriptedServer) -> None:
+        self._forks, self.here, self.server = forks, here, server
         self.out = here / "out"
         self.questions = here / "questions.jsonl"
 
@@ -47,17 +48,21 @@ class World:
         where = ["--base-url", self.server.url, "--context-limit", "100000", "--in-process"]
         return ["run", str(self.questions), "-m", MODEL, *where, "--out", str(self.out), "--no-report", *more]
 
-    async def start(self, arguments: Sequence[str], *, shell: str = 'exec "$@"') -> asyncio.subprocess.Process:
+    async def start(self, arguments: Sequence[str], *, shell: str = "") -> asyncio.subprocess.Process:
+        """Start the program; through the shell, where that does something to it."""
+        environment = {**os.environ, "ANTHROPIC_API_KEY": "made-up", "COLUMNS": "80", "PYTHONPATH": str(self.here)}
+        if not shell:
+            return await self._forks.start("drivers.evaluate", *arguments, env=environment)
         return await asyncio.create_subprocess_exec(
             "bash", "-c", shell, "sh", sys.executable, "-m", "drivers.evaluate", *arguments,
-            cwd=self.root,
-            env={**os.environ, "ANTHROPIC_API_KEY": "made-up", "COLUMNS": "80", "PYTHONPATH": str(self.here)},
+            cwd=ROOT,
+            env=environment,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
-    async def run(self, *more: str, shell: str = 'exec "$@"') -> Done:
+    async def run(self, *more: str, shell: str = "") -> Done:
         return await self.ended(await self.start(self.arguments(*more), shell=shell))
 
     async def ended(self, process: asyncio.subprocess.Process, given: str = "") -> Done:
@@ -85,9 +90,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(root: Path, here: Path, script: Script | None = None) -> AsyncIterator[World]:
+async def world(forks: ForkServer, here: Path, script: Script | None = None) -> AsyncIterator[World]:
     async with ScriptedServer(script) as server:
-        yield World(root, here, server)
+        yield World(forks, here, server)
 
 
 def stalling(pattern: str, times: int) -> Rule:

@@ -17,6 +17,7 @@ from agent_core.compaction.settings import LLMCompaction
 from agent_core.local_runtime import LocalRuntime
 from agent_core.scripted.server import ScriptedServer
 from agent_core.tools import tool
+from tests.drivers.forked import ForkServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30.0
@@ -41,8 +42,8 @@ class Done:
 class World:
     """A directory with the sessions of a user, and the program."""
 
-    def __init__(self, server: ScriptedServer, here: Path) -> None:
-        self.server, self.here = server, here
+    def __init__(self, server: ScriptedServer, here: Path, forks: ForkServer) -> None:
+        self.server, self.here, self._forks = server, here, forks
         self.data = here / "data"
         self.environment = {**os.environ, "TERM": "xterm", "SCRIPTED_KEY": "made-up"}
         self.environment.pop("COLUMNS", None)
@@ -77,18 +78,21 @@ class World:
             assert (await session.compact()).compacted
             await session.ask("Afterwards.")
 
-    async def start(self, *arguments: str, shell: str = 'exec "$@"', **streams: Any) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(
-            *("bash", "-c", shell, "sh", sys.executable, "-m", "drivers.sessions", *arguments),
-            cwd=ROOT,
-            env=self.environment,
-            **{"stdin": asyncio.subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, **streams},
-        )
-
-    async def run(self, command: str, *arguments: str, shell: str = 'exec "$@"') -> Done:
-        """Run the program on the journal, with pipes."""
-        process = await self.start(command, *arguments, "--data-dir", str(self.data), shell=shell)
+    async def run(self, command: str, *arguments: str, shell: str = "") -> Done:
+        """Run the program on the journal, with pipes, or with what the shell does to it."""
+        words = ("drivers.sessions", command, *arguments, "--data-dir", str(self.data))
+        if shell:
+            pipe = asyncio.subprocess.PIPE
+            process = await asyncio.create_subprocess_exec(
+                *("bash", "-c", shell, "sh", sys.executable, "-m", *words),
+                cwd=ROOT,
+                env=self.environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=pipe,
+                stderr=pipe,
+            )
+        else:
+            process = await self._forks.start(*words, env=self.environment, stdin=asyncio.subprocess.DEVNULL)
         out, err = await process.communicate()
         return Done(process.returncode or 0, out.decode(), err.decode())
 
@@ -107,9 +111,8 @@ class World:
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(ours, (40, columns))
         try:
-            process = await self.start(
-                *(command, *arguments, "--data-dir", str(self.data)), stdin=theirs, stdout=theirs, stderr=theirs
-            )
+            words = ("drivers.sessions", command, *arguments, "--data-dir", str(self.data))
+            process = await self._forks.start(*words, env=self.environment, stdin=theirs, stdout=theirs, stderr=theirs)
             os.close(theirs)
             text = await _typed(ours, process, answer, interrupt_at)
         finally:

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from agent_core.scripted.server import ScriptedServer
 from drivers.errors import MAX_LINES
+from tests.drivers.forked import ForkServer
 
 MODEL = ("--model", "anthropic/claude-sonnet-5-5")
 NOWHERE = ("--base-url", "http://127.0.0.1:9")
@@ -39,19 +40,23 @@ class User:
 
     here: Path
     root: Path
+    forks: ForkServer
 
-    async def run(self, *arguments: str, given: bytes = b"hi", shell: str = 'exec "$@"', **environment: str) -> Done:
+    async def run(self, *arguments: str, given: bytes = b"hi", shell: str = "", **environment: str) -> Done:
         """Run `python -m` with these arguments, `given` on stdin. An empty variable is not set."""
         settings = {**os.environ, "ANTHROPIC_API_KEY": "made-up", "COLUMNS": "80", "PYTHONPATH": str(self.here)}
         settings = {name: value for name, value in (settings | environment).items() if value}
-        process = await asyncio.create_subprocess_exec(
-            *("bash", "-c", shell, "sh", sys.executable, "-m", *arguments),
-            cwd=self.root,
-            env=settings,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        if shell:
+            process = await asyncio.create_subprocess_exec(
+                *("bash", "-c", shell, "sh", sys.executable, "-m", *arguments),
+                cwd=self.root,
+                env=settings,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        else:
+            process = await self.forks.start(*arguments, cwd=self.root, env=settings)
         out, err = await process.communicate(given)
         return Done(process.returncode or 0, out.decode(), err.decode())
 
@@ -72,8 +77,8 @@ class User:
 
 
 @pytest.fixture
-def user(tmp_path: Path, repository: Path) -> User:
-    return User(tmp_path, repository)
+def user(tmp_path: Path, repository: Path, forks: ForkServer) -> User:
+    return User(tmp_path, repository, forks)
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from agent_core.local_runtime import LocalRuntime
 from agent_core.scripted import Knobs, Match, Reply, Rule, Script
 from agent_core.scripted.script import HttpError
 from agent_core.scripted.server import ScriptedServer
+from tests.drivers.forked import ForkServer
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSAL = {"type": "error", "error": {"type": "invalid_request_error", "message": "max_tokens: too much of it"}}
@@ -57,9 +58,14 @@ class Program:
     """The chat against a model server. `run` gives it its input; without a server nothing may need one."""
 
     def __init__(
-        self, server: ScriptedServer | None, directory: Path, where: tuple[str, ...] = ("--in-process",)
+        self,
+        server: ScriptedServer | None,
+        directory: Path,
+        forks: ForkServer,
+        where: tuple[str, ...] = ("--in-process",),
     ) -> None:
         self.server = server
+        self.forks = forks
         self.directory = directory
         self.environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{directory}", "ANTHROPIC_API_KEY": "test-key"}
         url = server.url if server else "http://127.0.0.1:1"
@@ -67,15 +73,8 @@ class Program:
         self.options = (*where, *model)
 
     async def start(self, *options: str, bare: bool = False) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "drivers.chat", *(() if bare else self.options), *options),
-            cwd=self.directory,
-            env=self.environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        words = ("drivers.chat", *(() if bare else self.options), *options)
+        return await self.forks.start(*words, cwd=self.directory, env=self.environment)
 
     async def run(self, given: str | bytes, *options: str, bare: bool = False) -> Done:
         process = await self.start(*options, bare=bare)
@@ -85,10 +84,10 @@ class Program:
 
 
 @pytest.fixture
-async def program(tmp_path: Path) -> AsyncIterator[Program]:
+async def program(tmp_path: Path, forks: ForkServer) -> AsyncIterator[Program]:
     (tmp_path / "my_tools.py").write_text(TOOLS)
     async with ScriptedServer(SCRIPT) as server:
-        yield Program(server, tmp_path)
+        yield Program(server, tmp_path, forks)
 
 
 async def test_the_whole_input_is_one_message_and_the_output_is_the_answer_alone(program: Program) -> None:
@@ -252,10 +251,12 @@ MISTAKES: dict[str, tuple[str | bytes, tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-async def test_a_mistake_is_code_2_and_one_screen_that_names_it(mistake: str, tmp_path: Path) -> None:
+async def test_a_mistake_is_code_2_and_one_screen_that_names_it(
+    mistake: str, tmp_path: Path, forks: ForkServer
+) -> None:
     (tmp_path / "my_tools.py").write_text(TOOLS)
     given, options, named = MISTAKES[mistake]
-    program = Program(None, tmp_path)
+    program = Program(None, tmp_path, forks)
     known = () if mistake == "window" else ("--context-limit", "100000")
     model = () if "--model" in options else ("--model", "anthropic/claude-test")
     done = await program.run(given, "--in-process", *known, *model, *options, bare=True)
@@ -267,8 +268,8 @@ async def test_a_mistake_is_code_2_and_one_screen_that_names_it(mistake: str, tm
     assert len(done.err.splitlines()) <= 16
 
 
-async def test_debug_shows_where_it_happened(tmp_path: Path) -> None:
-    done = await Program(None, tmp_path).run("", "--debug")
+async def test_debug_shows_where_it_happened(tmp_path: Path, forks: ForkServer) -> None:
+    done = await Program(None, tmp_path, forks).run("", "--debug")
     assert done.code == 2
     assert "Traceback" in done.err
     assert "error: There is nothing to say" in done.err

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import psutil
 import pytest
 
 from agent_core.scripted.server import ScriptedServer
+from tests.drivers.forked import ForkServer
 from tests.drivers.test_chat import TOOLS, Program
 from tests.drivers.test_chat_terminal import SCRIPT, Chats
 
@@ -27,15 +29,17 @@ def on_cluster(tmp_path: Path) -> tuple[str, ...]:
     return ("--address", "local", "--data-dir", str(tmp_path / "data"))
 
 
-async def test_through_a_pipe_the_answer_is_all_there_is(server: ScriptedServer, tmp_path: Path) -> None:
-    program = Program(server, tmp_path, where=on_cluster(tmp_path))
+async def test_through_a_pipe_the_answer_is_all_there_is(
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer
+) -> None:
+    program = Program(server, tmp_path, forks, where=on_cluster(tmp_path))
     assert await program.run("hi") == (0, "You said: hi\n", "")
 
 
 async def test_at_a_terminal_the_prompt_waits_for_no_cluster_and_ray_says_nothing(
-    server: ScriptedServer, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer
 ) -> None:
-    async with Chats(server.url, tmp_path, where=on_cluster(tmp_path)).start(rows=50) as terminal:
+    async with Chats(server.url, tmp_path, forks, where=on_cluster(tmp_path)).start(rows=50) as terminal:
         terminal.type("typed early\n")
         await terminal.shows("typed early  (is sent once connected)")
         await terminal.shows("You said: typed early")
@@ -75,14 +79,24 @@ async def started_by(pid: int, name: str) -> list[psutil.Process]:
 
 def still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that run on. One that is dead and was not waited for by whoever inherited it counts as ended."""
-    _, alive = psutil.wait_procs(processes, timeout=10)
-    return [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    until, alive = time.monotonic() + 10, processes
+    while alive and time.monotonic() < until:
+        _, left = psutil.wait_procs(alive, timeout=0.1)
+        alive = [process for process in left if not _is_dead(process)]
+    return alive
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def test_leaving_while_the_cluster_starts_leaves_at_once_and_leaves_nothing_behind(
-    server: ScriptedServer, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer
 ) -> None:
-    async with Chats(server.url, tmp_path, where=on_cluster(tmp_path)).start() as terminal:
+    async with Chats(server.url, tmp_path, forks, where=on_cluster(tmp_path)).start() as terminal:
         processes = await asyncio.wait_for(started_by(terminal.process.pid, "gcs_server"), 60)
         assert "connecting…" in terminal.text
         terminal.type("\x04")
@@ -93,9 +107,9 @@ async def test_leaving_while_the_cluster_starts_leaves_at_once_and_leaves_nothin
 
 
 async def test_ctrl_c_while_the_cluster_starts_ends_a_piped_chat_and_what_it_started(
-    server: ScriptedServer, tmp_path: Path
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer
 ) -> None:
-    process = await Program(server, tmp_path, where=on_cluster(tmp_path)).start()
+    process = await Program(server, tmp_path, forks, where=on_cluster(tmp_path)).start()
     assert process.stdin is not None
     process.stdin.write(b"hi")
     process.stdin.close()

@@ -6,7 +6,6 @@ import os
 import pty
 import signal
 import struct
-import sys
 import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ import pytest
 from agent_core.scripted import Knobs, Match, Reply, Rule, Script
 from agent_core.scripted.server import ScriptedServer
 from tests.drivers.chat_fakes import PATIENCE_SECONDS
+from tests.drivers.forked import ForkServer
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Script(
@@ -100,8 +100,10 @@ class Terminal:
 class Chats:
     """Starts chats against one model server."""
 
-    def __init__(self, url: str, directory: Path, where: tuple[str, ...] = ("--in-process",)) -> None:
-        self._directory = directory
+    def __init__(
+        self, url: str, directory: Path, forks: ForkServer, where: tuple[str, ...] = ("--in-process",)
+    ) -> None:
+        self._directory, self._forks = directory, forks
         model = ("--model", "anthropic/claude-test", "--context-limit", "100000", "--base-url", url)
         self._options = (*where, *model)
 
@@ -116,9 +118,8 @@ class Chats:
             "ANTHROPIC_API_KEY": "test-key",
             "TERM": "xterm-256color",
         }
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "drivers.chat", *self._options, *options),
+        process = await self._forks.start(
+            *("drivers.chat", *self._options, *options),
             cwd=self._directory,
             env=environment,
             stdin=slave,
@@ -140,10 +141,10 @@ class Chats:
 
 
 @pytest.fixture
-async def chats(tmp_path: Path) -> AsyncIterator[Chats]:
+async def chats(tmp_path: Path, forks: ForkServer) -> AsyncIterator[Chats]:
     (tmp_path / "my_tools.py").write_text(TOOLS.replace("\\\\", "\\"))
     async with ScriptedServer(SCRIPT) as server:
-        yield Chats(server.url, tmp_path)
+        yield Chats(server.url, tmp_path, forks)
 
 
 async def test_a_message_typed_before_even_the_prompt_is_there_is_answered(chats: Chats) -> None:

@@ -8,12 +8,13 @@ import pytest
 
 from agent_core.scripted.script import HttpError, Match, Reply, Rule, Script
 from tests.drivers.evaluate_world import stalling, world
+from tests.drivers.forked import ForkServer
 
 pytestmark = pytest.mark.timeout(60)
 
 
-async def test_every_sample_and_epoch_gets_one_line_and_the_figures_add_up(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path) as this:
+async def test_every_sample_and_epoch_gets_one_line_and_the_figures_add_up(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path) as this:
         this.ask(30)
         done = await this.run("--epochs", "2", "--concurrency", "8", "--json")
         assert done.code == 0, done.err
@@ -37,9 +38,9 @@ async def test_every_sample_and_epoch_gets_one_line_and_the_figures_add_up(repos
 
 
 async def test_without_a_terminal_nothing_but_text_is_written_and_the_table_fits(
-    repository: Path, tmp_path: Path
+    forks: ForkServer, tmp_path: Path
 ) -> None:
-    async with world(repository, tmp_path) as this:
+    async with world(forks, tmp_path) as this:
         this.ask(3)
         done = await this.run("--limit", "2")
         assert done.code == 0, done.err
@@ -50,7 +51,7 @@ async def test_without_a_terminal_nothing_but_text_is_written_and_the_table_fits
 
 
 async def test_failures_are_outcomes_with_their_reasons_and_the_exit_code_says_so(
-    repository: Path, tmp_path: Path
+    forks: ForkServer, tmp_path: Path
 ) -> None:
     bad = {"type": "error", "error": {"type": "invalid_request_error", "message": "that was no request"}}
     script = Script(
@@ -60,7 +61,7 @@ async def test_failures_are_outcomes_with_their_reasons_and_the_exit_code_says_s
             Rule(match=Match(text="<3>"), replies=(Reply(text="no", stop_reason="refusal"),)),
         )
     )
-    async with world(repository, tmp_path, script) as this:
+    async with world(forks, tmp_path, script) as this:
         this.ask(4)
         done = await this.run("--concurrency", "5")
         assert done.code == 1, done.err
@@ -76,8 +77,8 @@ async def test_failures_are_outcomes_with_their_reasons_and_the_exit_code_says_s
         assert "--resume" not in done.err, "no outcome here is one that another run could change"
 
 
-async def test_a_sample_that_never_ends_is_ended_by_its_timeout(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path, Script(rules=(stalling("<0>", 99),))) as this:
+async def test_a_sample_that_never_ends_is_ended_by_its_timeout(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path, Script(rules=(stalling("<0>", 99),))) as this:
         this.ask(1)
         done = await this.run("--timeout", "1")
         assert done.code == 1, done.err
@@ -85,8 +86,8 @@ async def test_a_sample_that_never_ends_is_ended_by_its_timeout(repository: Path
         assert (result["outcome"], result["limit"]) == ("limit_hit", "time")
 
 
-async def test_a_key_that_the_provider_refuses_ends_the_run_at_once(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path, Script(api_keys=("another",))) as this:
+async def test_a_key_that_the_provider_refuses_ends_the_run_at_once(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path, Script(api_keys=("another",))) as this:
         this.ask(500)
         done = await this.run("--concurrency", "2")
         assert done.code == 1
@@ -95,8 +96,8 @@ async def test_a_key_that_the_provider_refuses_ends_the_run_at_once(repository: 
         assert "made-up" not in done.out + done.err + this.results_path.read_text()
 
 
-async def test_a_run_that_is_whole_is_resumed_without_asking_anything(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path) as this:
+async def test_a_run_that_is_whole_is_resumed_without_asking_anything(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path) as this:
         this.ask(2)
         assert (await this.run()).code == 0
         before = this.results_path.read_bytes()
@@ -116,8 +117,8 @@ def add(a: int, b: int) -> int:
 """
 
 
-async def test_a_model_with_tools_uses_them_and_its_transcript_shows_it(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path) as this:
+async def test_a_model_with_tools_uses_them_and_its_transcript_shows_it(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path) as this:
         (tmp_path / "adding.py").write_text(ADDING)
         this.questions.write_text(json.dumps({"id": "sum", "input": 'call add {"a": 20, "b": 22}'}) + "\n")
         done = await this.run("--tools", "adding:add", "--system", "Be exact.")
@@ -129,8 +130,8 @@ async def test_a_model_with_tools_uses_them_and_its_transcript_shows_it(reposito
         assert json.loads((this.out / "run.json").read_text())["configuration"]["tools"]["add"]
 
 
-async def test_streamed_answers_tell_when_their_first_token_came(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path) as this:
+async def test_streamed_answers_tell_when_their_first_token_came(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path) as this:
         this.ask(2)
         done = await this.run("--stream", "--json")
         assert done.code == 0, done.err
@@ -138,8 +139,8 @@ async def test_streamed_answers_tell_when_their_first_token_came(repository: Pat
         assert all(request.stream for request in this.server.requests)
 
 
-async def test_samples_are_read_from_stdin_and_another_format_is_named(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path) as this:
+async def test_samples_are_read_from_stdin_and_another_format_is_named(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path) as this:
         arguments = [argument for argument in this.arguments("--format", "csv") if argument != str(this.questions)]
         process = await this.start([*arguments, "-", "--input-field", "question"])
         done = await this.ended(process, 'question,topic\n"first, second",order\n')
@@ -148,8 +149,8 @@ async def test_samples_are_read_from_stdin_and_another_format_is_named(repositor
         assert (result["id"], result["input"], result["metadata"]) == ("line-2", "first, second", {"topic": "order"})
 
 
-async def test_status_counts_what_is_there_while_the_run_goes_on(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path, Script(rules=(stalling("<7>", 1),))) as this:
+async def test_status_counts_what_is_there_while_the_run_goes_on(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path, Script(rules=(stalling("<7>", 1),))) as this:
         this.ask(10)
         process = await this.start(this.arguments("--concurrency", "1"))
         await this.server.stalled(1)

@@ -12,15 +12,16 @@ import pytest
 from agent_core.scripted.script import Script
 from drivers.evaluate import PROGRAM
 from tests.drivers.evaluate_world import stalling, world
+from tests.drivers.forked import ForkServer
 
 pytestmark = pytest.mark.timeout(60)
 
 
 async def test_a_killed_run_is_resumed_with_exact_coverage_and_no_answer_is_paid_for_twice(
-    repository: Path, tmp_path: Path
+    forks: ForkServer, tmp_path: Path
 ) -> None:
     script = Script(rules=(stalling("<[23][0-9]>", 8),))
-    async with world(repository, tmp_path, script) as this:
+    async with world(forks, tmp_path, script) as this:
         this.ask(40)
         process = await this.start(this.arguments("--concurrency", "8"))
         await this.server.stalled(8)
@@ -40,10 +41,10 @@ async def test_a_killed_run_is_resumed_with_exact_coverage_and_no_answer_is_paid
 
 
 async def test_a_killed_run_that_kept_a_journal_goes_on_in_the_sessions_that_it_had(
-    repository: Path, tmp_path: Path
+    forks: ForkServer, tmp_path: Path
 ) -> None:
     script = Script(rules=(stalling("<[0-9]>", 3),))
-    async with world(repository, tmp_path, script) as this:
+    async with world(forks, tmp_path, script) as this:
         this.ask(3)
         kept = ("--concurrency", "3", "--data-dir", str(tmp_path / "data"))
         process = await this.start(this.arguments(*kept))
@@ -57,10 +58,10 @@ async def test_a_killed_run_that_kept_a_journal_goes_on_in_the_sessions_that_it_
 
 
 async def test_ctrl_c_keeps_what_was_finished_and_says_how_to_go_on_and_that_works(
-    repository: Path, tmp_path: Path
+    forks: ForkServer, tmp_path: Path
 ) -> None:
     script = Script(rules=(stalling("<[5-9]>", 3),))
-    async with world(repository, tmp_path, script) as this:
+    async with world(forks, tmp_path, script) as this:
         this.ask(20)
         process = await this.start(this.arguments("--concurrency", "3"))
         await this.server.stalled(3)
@@ -77,8 +78,8 @@ async def test_ctrl_c_keeps_what_was_finished_and_says_how_to_go_on_and_that_wor
         assert this.outcomes() == {"completed": 20}
 
 
-async def test_sigterm_ends_a_run_as_orderly_as_ctrl_c(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path, Script(rules=(stalling("<1>", 1),))) as this:
+async def test_sigterm_ends_a_run_as_orderly_as_ctrl_c(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path, Script(rules=(stalling("<1>", 1),))) as this:
         this.ask(3)
         process = await this.start(this.arguments("--concurrency", "1"))
         await this.server.stalled(1)
@@ -124,9 +125,9 @@ async def test_a_second_ctrl_c_leaves_at_once_whatever_still_hangs(repository: P
 
 
 async def test_a_full_disk_ends_the_run_with_whole_lines_and_it_can_be_resumed(
-    repository: Path, tmp_path: Path
+    forks: ForkServer, tmp_path: Path
 ) -> None:
-    async with world(repository, tmp_path) as this:
+    async with world(forks, tmp_path) as this:
         this.ask(200)
         # The index of so many takes less, their results take more.
         done = await this.run("--concurrency", "4", shell='ulimit -f 100; exec "$@"')
@@ -142,8 +143,8 @@ async def test_a_full_disk_ends_the_run_with_whole_lines_and_it_can_be_resumed(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-async def test_no_space_left_is_said_as_such(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path) as this:
+async def test_no_space_left_is_said_as_such(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path) as this:
         this.ask(2)
         done = await this.run("--out", "/dev/full")
         assert done.code == 1

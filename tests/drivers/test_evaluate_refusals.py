@@ -9,15 +9,16 @@ from agent_core.scripted.server import ScriptedServer
 from drivers import errors
 from drivers.evaluate import PROGRAM, app
 from tests.drivers.evaluate_world import World, refused, world
+from tests.drivers.forked import ForkServer
 
 pytestmark = pytest.mark.timeout(60)
 
 
 async def test_a_changed_configuration_is_refused_with_what_changed_unless_forced(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    forks: ForkServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "made-up")
-    async with world(repository, tmp_path) as this:
+    async with world(forks, tmp_path) as this:
         this.ask(4)
         assert (await this.run("--limit", "2")).code == 0
         before = this.results_path.read_bytes()
@@ -34,12 +35,12 @@ async def test_a_changed_configuration_is_refused_with_what_changed_unless_force
 
 
 @pytest.fixture
-def offline(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def offline(forks: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world whose server is never started."""
     monkeypatch.setenv("ANTHROPIC_API_KEY", "made-up")
     server = ScriptedServer()
     monkeypatch.setattr(ScriptedServer, "url", "http://127.0.0.1:9")
-    this = World(repository, tmp_path, server)
+    this = World(forks, tmp_path, server)
     this.ask(3)
     return this
 

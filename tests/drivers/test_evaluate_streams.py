@@ -9,6 +9,7 @@ import pytest
 from drivers import errors
 from drivers.evaluate import PROGRAM, app
 from tests.drivers.evaluate_world import refused, world
+from tests.drivers.forked import ForkServer
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -23,9 +24,9 @@ def ids(lines: str) -> list[str]:
 @pytest.mark.parametrize("out", ["-", "/dev/stdout", "/proc/self/fd/1"])
 @pytest.mark.parametrize("more", [(), ("--json",)])
 async def test_results_on_stdout_are_alone_there_and_the_figures_are_on_stderr(
-    repository: Path, tmp_path: Path, out: str, more: tuple[str, ...]
+    forks: ForkServer, tmp_path: Path, out: str, more: tuple[str, ...]
 ) -> None:
-    async with world(repository, tmp_path) as this:
+    async with world(forks, tmp_path) as this:
         this.ask(3)
         done = await this.run("--out", out, *more)
     assert done.code == 0, done.err
@@ -34,8 +35,8 @@ async def test_results_on_stdout_are_alone_there_and_the_figures_are_on_stderr(
     assert not this.out.exists()
 
 
-async def test_a_program_that_reads_json_lines_can_be_put_behind_it(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path) as this:
+async def test_a_program_that_reads_json_lines_can_be_put_behind_it(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path) as this:
         this.ask(3)
         done = await this.run("--out", "-", shell=f'set -o pipefail; "$@" | python3 -c "{COUNTING}"')
     assert done.code == 0, done.err
@@ -43,10 +44,10 @@ async def test_a_program_that_reads_json_lines_can_be_put_behind_it(repository: 
 
 
 @pytest.mark.parametrize("redirection", [">", ">>"])
-async def test_stdout_may_be_a_file_that_the_shell_opened(repository: Path, tmp_path: Path, redirection: str) -> None:
+async def test_stdout_may_be_a_file_that_the_shell_opened(forks: ForkServer, tmp_path: Path, redirection: str) -> None:
     kept = tmp_path / "kept.jsonl"
     kept.write_text('{"id": "earlier"}\n')
-    async with world(repository, tmp_path) as this:
+    async with world(forks, tmp_path) as this:
         this.ask(2)
         done = await this.run("--out", "-", shell=f'exec "$@" {redirection} {kept}')
     assert done.code == 0, done.err
@@ -54,10 +55,12 @@ async def test_stdout_may_be_a_file_that_the_shell_opened(repository: Path, tmp_
     assert {path.name for path in tmp_path.iterdir()} == {"kept.jsonl", "questions.jsonl"}
 
 
-async def test_results_go_through_a_named_pipe_and_the_figures_stay_on_stdout(repository: Path, tmp_path: Path) -> None:
+async def test_results_go_through_a_named_pipe_and_the_figures_stay_on_stdout(
+    forks: ForkServer, tmp_path: Path
+) -> None:
     pipe, got = tmp_path / "pipe", tmp_path / "got.jsonl"
     os.mkfifo(pipe)
-    async with world(repository, tmp_path) as this:
+    async with world(forks, tmp_path) as this:
         this.ask(3)
         done = await this.run("--out", str(pipe), shell=f'cat {pipe} > {got} & "$@"; code=$?; wait; exit $code')
     assert done.code == 0, done.err
@@ -66,8 +69,8 @@ async def test_results_go_through_a_named_pipe_and_the_figures_stay_on_stdout(re
     assert {path.name for path in tmp_path.iterdir()} == {"pipe", "got.jsonl", "questions.jsonl"}
 
 
-async def test_results_that_nobody_wants_are_counted_all_the_same(repository: Path, tmp_path: Path) -> None:
-    async with world(repository, tmp_path) as this:
+async def test_results_that_nobody_wants_are_counted_all_the_same(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path) as this:
         this.ask(3)
         done = await this.run("--out", os.devnull, "--json")
     assert done.code == 0, done.err
@@ -76,10 +79,10 @@ async def test_results_that_nobody_wants_are_counted_all_the_same(repository: Pa
 
 
 async def test_what_cannot_be_read_again_is_not_resumed_nor_asked_about(
-    repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    forks: ForkServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "made-up")
-    async with world(repository, tmp_path) as this:
+    async with world(forks, tmp_path) as this:
         this.ask(1)
         for out in ("-", os.devnull):
             assert "--resume: /dev/" in refused(this, capsys, "--out", out, "--resume")

@@ -18,16 +18,17 @@ from agent_core.ports import Append
 from agent_core.scripted.server import ScriptedServer
 from tests.core.journals.making import OPENED
 from tests.core.journals.making import append as made
+from tests.drivers.forked import ForkServer
 from tests.drivers.sessions_world import World, lines_of, plain
 
 pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture
-async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forks: ForkServer) -> AsyncIterator[World]:
     monkeypatch.setenv("SCRIPTED_KEY", "made-up")
     async with ScriptedServer() as server:
-        yield World(server, tmp_path)
+        yield World(server, tmp_path, forks)
 
 
 async def dated(world: World, name: str, at: float) -> None:

@@ -15,6 +15,7 @@ from drivers.sessions import PROGRAM, app
 from tests.core.playbook import lines_of
 from tests.core.said_before import BEFORE, LINES
 from tests.drivers import evaluate_world
+from tests.drivers.forked import ForkServer
 from tests.drivers.sessions_world import World, look
 
 pytestmark = pytest.mark.timeout(60)
@@ -23,15 +24,15 @@ pytestmark = pytest.mark.timeout(60)
 class Program:
     """The program on the journal of a user, in this process."""
 
-    def __init__(self, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.here, self._capsys = here, capsys
+    def __init__(self, here: Path, forks: ForkServer, capsys: pytest.CaptureFixture[str]) -> None:
+        self.here, self._forks, self._capsys = here, forks, capsys
 
     def record(self, conversations: Callable[[World], Awaitable[None]]) -> None:
         """Have these conversations, and keep them."""
 
         async def have() -> None:
             async with ScriptedServer() as server:
-                await conversations(World(server, self.here))
+                await conversations(World(server, self.here, self._forks))
 
         asyncio.run(have())
 
@@ -51,9 +52,11 @@ class Program:
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Program:
+def program(
+    tmp_path: Path, forks: ForkServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Program:
     monkeypatch.setenv("SCRIPTED_KEY", "made-up")
-    return Program(tmp_path, capsys)
+    return Program(tmp_path, forks, capsys)
 
 
 def samples_of(text: str) -> list[Sample]:
@@ -142,13 +145,13 @@ def test_a_session_that_began_with_a_history_is_shown_and_exported_with_it(progr
 
 
 async def test_what_was_recorded_of_one_model_is_asked_of_another_and_scored(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    forks: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCRIPTED_KEY", "made-up")
     async with ScriptedServer() as server:
-        recording = World(server, tmp_path)
+        recording = World(server, tmp_path, forks)
         await two_sessions(recording)
-        asked = evaluate_world.World(repository, tmp_path, server)
+        asked = evaluate_world.World(forks, tmp_path, server)
         done = await recording.run("export", "--as-dataset", "--all", "--turn", "every", "--out", str(asked.questions))
         assert done.err.startswith("4 samples of 2 sessions")
         server.requests.clear()

@@ -15,6 +15,7 @@ import pytest
 
 from agent_core.scripted.server import ScriptedServer
 from tests.drivers.evaluate_world import world
+from tests.drivers.forked import ForkServer
 from tests.drivers.test_chat import TOOLS, Program
 from tests.drivers.test_chat_cluster import on_cluster, started_by, still_alive
 from tests.drivers.test_chat_terminal import SCRIPT, Chats
@@ -48,9 +49,9 @@ async def nothing_is_left(processes: list[psutil.Process]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_while_the_cluster_starts_is_the_exit_code_of_a_piped_chat(
-    server: ScriptedServer, tmp_path: Path, number: signal.Signals
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer, number: signal.Signals
 ) -> None:
-    process = await Program(server, tmp_path, where=on_cluster(tmp_path)).start()
+    process = await Program(server, tmp_path, forks, where=on_cluster(tmp_path)).start()
     await send(process, b"hi")
     processes = await family(process)
     process.send_signal(number)
@@ -61,9 +62,9 @@ async def test_a_signal_while_the_cluster_starts_is_the_exit_code_of_a_piped_cha
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_in_the_middle_of_an_answer_keeps_what_was_said(
-    server: ScriptedServer, tmp_path: Path, number: signal.Signals
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer, number: signal.Signals
 ) -> None:
-    process = await Program(server, tmp_path, where=on_cluster(tmp_path)).start()
+    process = await Program(server, tmp_path, forks, where=on_cluster(tmp_path)).start()
     await send(process, b"stall")
     assert process.stdout is not None
     begun = await asyncio.wait_for(process.stdout.read(1), 60)
@@ -78,9 +79,9 @@ async def test_a_signal_in_the_middle_of_an_answer_keeps_what_was_said(
 
 @pytest.mark.parametrize("connected", [False, True])
 async def test_a_term_signal_at_the_prompt_gives_the_terminal_back(
-    server: ScriptedServer, tmp_path: Path, *, connected: bool
+    server: ScriptedServer, tmp_path: Path, forks: ForkServer, *, connected: bool
 ) -> None:
-    async with Chats(server.url, tmp_path, where=on_cluster(tmp_path)).start() as terminal:
+    async with Chats(server.url, tmp_path, forks, where=on_cluster(tmp_path)).start() as terminal:
         if connected:
             await terminal.is_there()
         processes = await family(terminal.process)
@@ -92,9 +93,9 @@ async def test_a_term_signal_at_the_prompt_gives_the_terminal_back(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_an_evaluation_whose_cluster_was_starting_is_run_again_as_if_it_never_had(
-    repository: Path, tmp_path: Path, number: signal.Signals
+    forks: ForkServer, tmp_path: Path, number: signal.Signals
 ) -> None:
-    async with world(repository, tmp_path) as this:
+    async with world(forks, tmp_path) as this:
         this.ask(3)
         on_ray = [one for one in this.arguments(*on_cluster(tmp_path)) if one != "--in-process"]
         process = await this.start(on_ray)

@@ -102,7 +102,7 @@ def output_of(message: AssistantMessage, told: Json) -> Json:
     """An answer as the output of a model."""
     reason = "unknown" if message.finish_reason is None else STOP_REASONS.get(message.finish_reason, "unknown")
     made: Json = {"model": message.model, "choices": [{"message": told, "stop_reason": reason}]}
-    if message.usage != Usage():
+    if message.usage.context_tokens:
         made["usage"] = usage_of(message.usage)
     if message.error is not None:
         made["error"] = message.error.message

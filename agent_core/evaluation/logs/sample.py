@@ -76,17 +76,21 @@ def member(result: Result, asked: Asked | None = None) -> EncodedSample:
     earlier = len(system) + _earlier(result, messages[len(system) :])
     conversation = Conversation(messages, earlier=earlier, model=asked.model)
     timeline = Timeline(uuid, result.timings.started)
-    sample = _told(result, asked, attachments, uuid)
-    sample |= {"id": name, "turn_count": conversation.answers}
-    sample["messages"] = [each.whole for each in messages]
-    sample["output"] = _output(result, messages)
-    sample["store"] = {STORE: _rest(result, name, earlier - len(system))}
-    events = [_opening(sample, timeline, attachments)]
+    told = _told(result, asked, attachments, uuid)
+    told |= {"id": name, "turn_count": conversation.answers}
+    events = [_opening(told, timeline, attachments)]
     events += conversation.events(timeline, {"tools": asked.tools, "tool_choice": "auto", "config": {}})
     events += closing_events(result, timeline, asked.limits)
-    sample["events"] = events
-    sample["events_data"] = {"messages": conversation.pool, "calls": []}
-    sample["attachments"] = attachments.by_key
+    # What repeats a text stands close behind it, where compression finds it.
+    sample: Json = {
+        "attachments": attachments.by_key,
+        "messages": [each.whole for each in messages],
+        "events_data": {"messages": conversation.pool, "calls": []},
+        "events": events,
+        "output": _output(result, messages),
+        **told,
+        "store": {STORE: _rest(result, name, earlier - len(system))},
+    }
     packed = compress(member_name(name, result.epoch), as_json(sample))
     return EncodedSample(packed, as_json(summary_of(sample)))
 

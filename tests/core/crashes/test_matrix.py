@@ -23,7 +23,7 @@ ALWAYS, NEVER = 1, 1_000_000
 _LONG = 100.0
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _little_garbage() -> Iterator[None]:
     """Each run makes and leaves a whole world; what lives before need not be looked through for each."""
     before = gc.get_threshold()
@@ -31,6 +31,9 @@ def _little_garbage() -> Iterator[None]:
     yield
     gc.unfreeze()
     gc.set_threshold(*before)
+    # As it was found: what lives for the whole run is not looked through.
+    gc.collect()
+    gc.freeze()
 
 
 def test_the_conversation_has_every_kind_of_entry() -> None:
