@@ -172,8 +172,10 @@ class Archive:
                 at = self._write(bytes(held), at)
                 held.clear()
         at = self._write(bytes(held), at)
-        self._published = Directory(self._count, at - begin, begin)
-        return self._write(zipped.end_record(self._published), at)
+        directory = Directory(self._count, at - begin, begin)
+        end = self._write(zipped.end_record(directory), at)
+        self._published = directory
+        return end
 
     def _write(self, data: bytes, at: int) -> int:
         descriptor, rest = self._file.fileno(), memoryview(data)

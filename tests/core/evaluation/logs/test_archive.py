@@ -1,8 +1,10 @@
 """A ZIP file that grows: whole for its readers at every moment, whole again after every crash."""
 
+import errno
 import os
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,6 +111,34 @@ def test_a_kill_at_any_moment_leaves_what_was_published_to_readers_and_what_was_
             assert not found or contents(copy) == found
         file = played(file, step)
     assert len(steps) > 40
+
+
+def test_a_full_disk_loses_only_what_did_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, write, left = tmp_path / "log", os.pwrite, 60_000
+
+    def filling(descriptor: int, data: bytes, at: int) -> int:
+        nonlocal left
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = write(descriptor, bytes(data)[:left], at)
+        left -= written
+        return written
+
+    monkeypatch.setattr(os, "pwrite", filling)
+    expected: dict[str, bytes] = {}
+    with Archive(path, room=ROOM) as archive:
+        while left:
+            with suppress(OSError):
+                name, data = str(len(expected)), os.urandom(1_000)
+                archive.append(compress(name, data))
+                expected[name] = data
+                archive.publish()
+        assert shown(path).items() >= dict(list(expected.items())[:-1]).items()
+        left = 10**6
+        archive.append(compress("more", b"more"))
+        archive.publish()
+    assert len(expected) > 5
+    assert contents(path) == recovered(path) == expected | {"more": b"more"}
 
 
 def test_a_file_that_lost_its_end_keeps_every_member_before_the_tear(tmp_path: Path) -> None:
