@@ -88,4 +88,4 @@ async def test_ctrl_c_in_a_terminal_ends_the_samples_and_not_the_cluster_under_t
         assert (outcomes.count("completed"), outcomes.count("cancelled")) == (10, 4)
         assert all(line["transcript"] for line in lines)
         assert "16" in out.decode()
-        assert "--resume" in err.decode()
+        assert "drivers.evaluate resume" in err.decode()
