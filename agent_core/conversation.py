@@ -4,7 +4,6 @@ The rule here: `apply` is the only way in, it depends on nothing but the records
 living through them did. Messages are never changed once made; what the model sees is `view`.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import assert_never
@@ -38,6 +37,7 @@ from agent_core.entries import (
 from agent_core.messages import AssistantMessage, Message, SessionId, TurnId, Usage, UserMessage
 from agent_core.payloads import ToolResults, UserInput
 from agent_core.ports import Record
+from agent_core.sharing import shared, slimmed
 from agent_core.status import TokenUsage
 from agent_core.tokens import estimate_message
 from agent_core.tools.definition import ToolDefinition
@@ -75,7 +75,7 @@ class Conversation:
     left_out: int = 0
     """How many older messages are in the journal alone: the conversation was read from a snapshot."""
     view: View = field(init=False)
-    queue: deque[tuple[int, Accepted]] = field(default_factory=deque[tuple[int, Accepted]])
+    queue: list[tuple[int, Accepted]] = field(default_factory=list[tuple[int, Accepted]])
     steers: list[tuple[int, Accepted]] = field(default_factory=list[tuple[int, Accepted]])
     open: OpenTurn | None = None
     last_turn: tuple[TurnId, Outcome] | None = None
@@ -146,8 +146,8 @@ class Conversation:
             case Configured():
                 self._configure(entry.changes)
             case Opened():
-                self.config, self.created_at, self.labels = entry.config, record.at, entry.labels
-                self.tools = {tool.name: tool for tool in entry.tools}
+                self.config, self.created_at, self.labels = shared(entry.config), record.at, entry.labels
+                self.tools = {tool.name: shared(tool) for tool in entry.tools}
             case Closed():
                 self.closed = True
             case Reopened():
@@ -172,7 +172,7 @@ class Conversation:
         if self.open is not None and entry.turn_id == self.open.turn_id:
             self.steers.append((seq, entry))
         elif entry.when == "interrupt":
-            self.queue.appendleft((seq, entry))
+            self.queue.insert(0, (seq, entry))
         else:
             self.queue.append((seq, entry))
 
@@ -194,11 +194,13 @@ class Conversation:
         turn.owes_call = entry.stop_reason == "pause_turn"
         turn.batch, turn.settled = None, {}
         self._append(message)
-        self.usage = TokenUsage(
-            total=self.usage.total + message.usage,
-            last=message.usage,
-            summariser=self.usage.summariser,
-            request_count=self.usage.request_count + 1,
+        self.usage = slimmed(
+            TokenUsage(
+                total=self.usage.total + message.usage,
+                last=message.usage,
+                summariser=self.usage.summariser,
+                request_count=self.usage.request_count + 1,
+            )
         )
         if message.usage.context_tokens:
             self.context_used = message.usage.context_tokens
@@ -223,7 +225,7 @@ class Conversation:
             self._recount()
         self.open = None
         self.last_turn = (entry.turn_id, entry.outcome)
-        self.turns[entry.turn_id] = entry
+        self.turns[entry.turn_id] = slimmed(entry)
         self._perform(entry.key, entry.turn_id)
 
     def _compact(self, entry: Compacted) -> None:
@@ -255,9 +257,9 @@ class Conversation:
         self.context_used = max(self.context_used + self.view.tokens(provider) - before, 0)
 
     def _configure(self, changes: Settings) -> None:
-        self.config = changes.applied(self.config)
+        self.config = shared(changes.applied(self.config))
         if changes.tools is not None:
-            self.tools = {tool.name: tool for tool in changes.tools}
+            self.tools = {tool.name: shared(tool) for tool in changes.tools}
 
     def _say(self, turn_id: TurnId, content: tuple[UserBlock, ...], record: Record) -> None:
         self._append(
@@ -272,7 +274,7 @@ class Conversation:
         )
 
     def _append(self, message: Message) -> None:
-        self.messages.append(message)
+        self.messages.append(slimmed(message))
         self.view.append(message)
         self.context_used += estimate_message(message, self.config.provider)
 
