@@ -67,7 +67,7 @@ class CompactionJobs:
         self._recorder, self._window = recorder, window
         self._conversation = recorder.conversation
         self._started = self._timers = 0
-        self._given_up: set[str] = set()
+        self._given_up: frozenset[str] = frozenset()
         self.current: Underway | None = None
 
     # --- starting ---------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class CompactionJobs:
         """A time is over: a job that was silent for so long is given up."""
         job = self.current
         if job is not None and job.timer == timer and job.patch is None:
-            self._given_up.add(job.id)
+            self._given_up |= {job.id}
             self._recorder.do(out.CancelCompaction(job.job.key))
             self._fail(job, "failed", _SILENT)
 
@@ -167,7 +167,7 @@ class CompactionJobs:
         job_id = report.key.rpartition("/")[2]
         if isinstance(report, CompactionStarted) or job_id not in self._given_up or self._conversation.closed:
             return
-        self._given_up.discard(job_id)
+        self._given_up -= {job_id}
         if report.usage.context_tokens:
             self._recorder.record(CompactionFailed(job_id=job_id, reason="stale", usage=report.usage))
 
@@ -239,7 +239,7 @@ class CompactionJobs:
             return None
         if job.patch is not None:
             return self._fail(job, "stale", None, job.patch.usage, reason)
-        self._given_up.add(job.id)
+        self._given_up |= {job.id}
         self._recorder.do(out.CancelCompaction(job.job.key))
         self._end(job, reason)
         self.tell("stale", job.id, reason=reason)

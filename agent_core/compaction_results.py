@@ -12,6 +12,8 @@ from agent_core.status import CompactResult
 class CompactionResults:
     """The results of one session's jobs, by id."""
 
+    __slots__ = ("_futures",)
+
     def __init__(self) -> None:
         self._futures: dict[str, asyncio.Future[CompactResult]] = {}
 

@@ -4,7 +4,6 @@ The rule here: `apply` is the only way in, it depends on nothing but the records
 living through them did. Messages are never changed once made; what the model sees is `view`.
 """
 
-from collections import deque
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import assert_never
@@ -39,6 +38,7 @@ from agent_core.messages import AssistantMessage, Message, SessionId, TurnId, Us
 from agent_core.payloads import ToolResults, UserInput
 from agent_core.ports import Record
 from agent_core.seeding import calls_of, digest_of_history, placed
+from agent_core.sharing import shared, slimmed
 from agent_core.status import TokenUsage
 from agent_core.tokens import estimate_message
 from agent_core.tools.definition import ToolDefinition
@@ -78,7 +78,7 @@ class Conversation:
     history_digest: str = ""
     """The digest of the messages that the session was opened with, empty without any."""
     view: View = field(init=False)
-    queue: deque[tuple[int, Accepted]] = field(default_factory=deque[tuple[int, Accepted]])
+    queue: list[tuple[int, Accepted]] = field(default_factory=list[tuple[int, Accepted]])
     steers: list[tuple[int, Accepted]] = field(default_factory=list[tuple[int, Accepted]])
     open: OpenTurn | None = None
     last_turn: tuple[TurnId, Outcome] | None = None
@@ -160,8 +160,8 @@ class Conversation:
                 assert_never(entry)
 
     def _open(self, entry: Opened, record: Record) -> None:
-        self.config, self.created_at, self.labels = entry.config, record.at, entry.labels
-        self.tools = {tool.name: tool for tool in entry.tools}
+        self.config, self.created_at, self.labels = shared(entry.config), record.at, entry.labels
+        self.tools = {tool.name: shared(tool) for tool in entry.tools}
         self.history_digest = digest_of_history(entry.history)
         for message in placed(entry.history, self.session_id, self.message_id(record.seq)):
             # The turns of a history are over, and its calls have their results: neither id is to be had again.
@@ -184,7 +184,7 @@ class Conversation:
         if self.open is not None and entry.turn_id == self.open.turn_id:
             self.steers.append((seq, entry))
         elif entry.when == "interrupt":
-            self.queue.appendleft((seq, entry))
+            self.queue.insert(0, (seq, entry))
         else:
             self.queue.append((seq, entry))
 
@@ -206,11 +206,13 @@ class Conversation:
         turn.owes_call = entry.stop_reason == "pause_turn"
         turn.batch, turn.settled = None, {}
         self._append(message)
-        self.usage = TokenUsage(
-            total=self.usage.total + message.usage,
-            last=message.usage,
-            summariser=self.usage.summariser,
-            request_count=self.usage.request_count + 1,
+        self.usage = slimmed(
+            TokenUsage(
+                total=self.usage.total + message.usage,
+                last=message.usage,
+                summariser=self.usage.summariser,
+                request_count=self.usage.request_count + 1,
+            )
         )
         if message.usage.context_tokens:
             self.context_used = message.usage.context_tokens
@@ -235,7 +237,7 @@ class Conversation:
             self._recount()
         self.open = None
         self.last_turn = (entry.turn_id, entry.outcome)
-        self.turns[entry.turn_id] = entry
+        self.turns[entry.turn_id] = slimmed(entry)
         self._perform(entry.key, entry.turn_id)
 
     def _compact(self, entry: Compacted) -> None:
@@ -267,9 +269,9 @@ class Conversation:
         self.context_used = max(self.context_used + self.view.tokens(provider) - before, 0)
 
     def _configure(self, changes: Settings) -> None:
-        self.config = changes.applied(self.config)
+        self.config = shared(changes.applied(self.config))
         if changes.tools is not None:
-            self.tools = {tool.name: tool for tool in changes.tools}
+            self.tools = {tool.name: shared(tool) for tool in changes.tools}
 
     def _say(self, turn_id: TurnId, content: tuple[UserBlock, ...], record: Record) -> None:
         self._append(
@@ -284,7 +286,7 @@ class Conversation:
         )
 
     def _append(self, message: Message) -> None:
-        self.messages.append(message)
+        self.messages.append(slimmed(message))
         self.view.append(message)
         self.context_used += estimate_message(message, self.config.provider)
 

@@ -16,6 +16,8 @@ from agent_core.session_log import SessionLog
 class ModelCalls:
     """Makes the calls of one session and hands what comes of them to `feed`."""
 
+    __slots__ = ("_feed", "_model", "_task")
+
     def __init__(self, model: Model, feed: Callable[[inputs.FromModel | inputs.ModelFailed], object]) -> None:
         self._model, self._feed = model, feed
         self._task: asyncio.Task[None] | None = None
@@ -25,11 +27,17 @@ class ModelCalls:
         log = SessionLog(request.session_id)
         log.asked(request)
         self._task = asyncio.get_running_loop().create_task(self._run(call, request, log))
+        self._task.add_done_callback(self._forget)
 
     def cancel(self) -> None:
         """Stop the call under way."""
         if self._task is not None:
             self._task.cancel()
+            self._task = None
+
+    def _forget(self, ended: asyncio.Task[None]) -> None:
+        # The next call may have begun in the ears of this one.
+        if self._task is ended:
             self._task = None
 
     async def _run(self, call: int, request: ModelRequest, log: SessionLog) -> None:

@@ -5,7 +5,6 @@ refused append loses the session: nothing that waited behind it ever leaves.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from agent_core.errors import JournalError, RayconteurError
@@ -26,7 +25,7 @@ class Outbox:
     ) -> None:
         self._session_id, self._epoch, self._journal, self._on_lost = session_id, epoch, journal, on_lost
         self._records: list[Record] = []
-        self._actions: deque[tuple[int, Action]] = deque()
+        self._actions: list[tuple[int, Action]] = []
         self._written = 0
         self._task: asyncio.Task[None] | None = None
         self._lost: RayconteurError | None = None
@@ -96,4 +95,4 @@ class Outbox:
 
     def _release(self, durable: int) -> None:
         while self._actions and self._actions[0][0] <= durable:
-            self._actions.popleft()[1]()
+            self._actions.pop(0)[1]()

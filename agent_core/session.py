@@ -5,7 +5,6 @@ tool calls) waits in the outbox until the entries before it are in the journal; 
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
@@ -81,17 +80,15 @@ class Shell:
         self._waiting_ends: dict[TurnId, list[asyncio.Future[TurnResult]]] = {}
         self._compaction: str | None = None
         self._compactions = CompactionResults()
-        self._timers: set[asyncio.Task[None]] = set()
-        self._room: deque[asyncio.Future[None]] = deque()
-        self._closed = asyncio.Event()
+        self._timers: list[asyncio.Task[None]] = []
+        self._room: list[asyncio.Future[None]] = []
+        self._closing: asyncio.Event | None = None
         self._log = SessionLog(claim.session_id)
         if conversation.last_seq == 1 and claim.records:
             self._log.fact(claim.records[0].entry)
         self._used = ports.clock.now()
         self.lost: RayconteurError | None = None
-        if conversation.closed:
-            self._closed.set()
-            self.stream.closed = True
+        self.stream.closed = conversation.closed
 
     @property
     def id(self) -> SessionId:
@@ -215,11 +212,9 @@ class Shell:
         elif entry.kind == "closed":
             self._close()
         elif entry.kind == "reopened":
-            self._closed.clear()
             self.stream.closed = False
 
     def _close(self) -> None:
-        self._closed.set()
         self._stop_compacting()
         self.stream.close()
         self._fail_waiters(self.ended_early())
@@ -269,8 +264,8 @@ class Shell:
 
     def _start_timer(self, timer: out.StartTimer) -> None:
         task = asyncio.get_running_loop().create_task(self._measure(timer))
-        self._timers.add(task)
-        task.add_done_callback(self._timers.discard)
+        self._timers.append(task)
+        task.add_done_callback(self._timers.remove)
 
     async def _measure(self, timer: out.StartTimer) -> None:
         await self._ports.clock.sleep(timer.seconds)
@@ -288,7 +283,7 @@ class Shell:
         if ended is not None:
             await self._outbox.settled()
             return result_of(ended, await self.whole())
-        if self._closed.is_set():
+        if self.stream.closed:
             raise self.ended_early()
         future: asyncio.Future[TurnResult] = asyncio.get_running_loop().create_future()
         self._waiting_ends.setdefault(turn_id, []).append(future)
@@ -308,13 +303,15 @@ class Shell:
 
     async def wait_closed(self) -> None:
         """Wait until the session is shut down. Raises what lost it before."""
-        await self._closed.wait()
+        if not self.stream.closed:
+            self._closing = self._closing or asyncio.Event()
+            await self._closing.wait()
         if self.lost is not None:
             raise self.lost
 
     def _wake_senders(self) -> None:
         while self._room and self._has_room:
-            room = self._room.popleft()
+            room = self._room.pop(0)
             if not room.done():
                 room.set_result(None)
                 return
@@ -357,7 +354,6 @@ class Shell:
         turn = self._conversation.open
         if turn is not None and turn.batch is not None:
             self._ports.tools.cancel([f"{self.id}/{call}" for call in turn.unsettled])
-        self._closed.set()
         self.stream.close()
         self._fail_waiters(error)
 
@@ -393,7 +389,10 @@ class Shell:
             if not future.done():
                 future.set_exception(error)
         self._compactions.fail(error)
+        if self._closing is not None:
+            self._closing.set()
+            self._closing = None
         while self._room:
-            room = self._room.popleft()
+            room = self._room.pop(0)
             if not room.done():
                 room.set_result(None)

@@ -6,7 +6,6 @@ summary or a clear has taken away are left out, and read from the journal by tho
 """
 
 import operator
-from collections import deque
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -16,6 +15,7 @@ from agent_core.conversation import Conversation
 from agent_core.entries import Accepted, Outcome, TurnEnded
 from agent_core.frozen import Frozen
 from agent_core.messages import Message, SessionId, TurnId
+from agent_core.sharing import shared, slimmed
 from agent_core.status import TokenUsage
 from agent_core.tools.definition import ToolDefinition
 from agent_core.view import View, ViewState
@@ -78,11 +78,14 @@ def decode_snapshot(session_id: SessionId, data: bytes) -> Conversation | None:
         state = _State.model_validate_json(data)
     except ValidationError:
         return None
-    messages = list(state.messages)
+    messages = [slimmed(message) for message in state.messages]
     plain: dict[str, Any] = {name: getattr(state, name) for name in _PLAIN}
     conversation = Conversation(session_id, **plain)
+    conversation.config = shared(state.config)
+    conversation.tools = {name: shared(tool) for name, tool in state.tools.items()}
+    conversation.turns = {turn_id: ended and slimmed(ended) for turn_id, ended in state.turns.items()}
     conversation.messages = messages
     conversation.view = View.restored(session_id, state.view, messages)
-    conversation.queue = deque(state.queue)
+    conversation.queue = list(state.queue)
     conversation.left_out = state.left_out
     return conversation

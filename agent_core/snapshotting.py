@@ -21,6 +21,8 @@ class Snapshots:
     Between two there are `least` records, and more after a large one: about as many bytes as it had.
     """
 
+    __slots__ = ("_conversation", "_epoch", "_journal", "_least", "_seq", "_size", "_task")
+
     def __init__(self, conversation: Conversation, claim: Claim, journal: Journal, least: int) -> None:
         self._conversation, self._epoch, self._journal, self._least = conversation, claim.epoch, journal, least
         self._seq = claim.snapshot.seq if claim.snapshot else 0

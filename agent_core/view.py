@@ -49,8 +49,8 @@ class _Marks:
     """What is said of single messages and turns."""
 
     shortened: dict[str, ShortenedResult] = field(default_factory=dict[str, ShortenedResult])
-    dropped: set[str] = field(default_factory=set[str])
-    hidden: set[TurnId] = field(default_factory=set[TurnId])
+    dropped: frozenset[str] = frozenset()
+    hidden: frozenset[TurnId] = frozenset()
     pinned: dict[str, Message] = field(default_factory=dict[str, Message])
 
 
@@ -81,7 +81,7 @@ class View:
                 case ShortenedResult():
                     self._marks.shortened[overlay.tool_use_id] = overlay
                 case Dropped():
-                    self._marks.dropped.update(overlay.message_ids)
+                    self._marks.dropped |= set(overlay.message_ids)
                 case Summary():
                     self._summarise(overlay, messages)
                 case _:
@@ -108,7 +108,7 @@ class View:
 
     def hide_turn(self, turn_id: TurnId, messages: Sequence[Message]) -> None:
         """Show the newest turn's messages no more, nor a summary that tells of them: the one before it holds again."""
-        self._marks.hidden.add(turn_id)
+        self._marks.hidden |= {turn_id}
         while len(self._layers) > 1 and messages[self._layers[-1].start - 1].turn_id == turn_id:
             self._layers.pop()
         self._rebuild(messages)
@@ -116,7 +116,7 @@ class View:
     def show_turn(self, turn_id: TurnId, messages: Sequence[Message]) -> None:
         """Show a hidden turn's messages again."""
         if turn_id in self._marks.hidden:
-            self._marks.hidden.discard(turn_id)
+            self._marks.hidden -= {turn_id}
             self._rebuild(messages)
 
     def pin(self, message: Message, messages: Sequence[Message]) -> None:
@@ -214,8 +214,8 @@ class View:
         view._layers = [_Layer(state.start, state.bare, state.summary, state.repeated)]
         view._marks = _Marks(
             {overlay.tool_use_id: overlay for overlay in state.shortened},
-            set(state.dropped),
-            set(state.hidden),
+            frozenset(state.dropped),
+            frozenset(state.hidden),
             {message.id: message for message in state.pinned},
         )
         view._rebuild(messages)

@@ -20,8 +20,9 @@ from agent_core.evaluation.logs.summaries import summary_of
 from agent_core.evaluation.logs.zipped import compress
 
 LOG_NAME = "results.eval"
-# Summaries that are held before they are written as a batch, in bytes.
-LARGEST_BATCH = 1024 * 1024
+# Samples are shown when there are so many new ones, or a tenth as many as are shown, or their summaries take so many
+# bytes: early ones at once, and all of them at a cost that grows with their number.
+SMALLEST_BATCH, SHARE, LARGEST_BATCH = 1, 10, 1024 * 1024
 _LAST = (names.SUMMARIES, names.REDUCTIONS, names.HEADER)
 
 
@@ -36,7 +37,7 @@ class EvalLog:
         self.path, self._start = path, start
         self._archive = Archive(path, room=room)
         self._pending: list[bytes] = []
-        self._pending_size = 0
+        self._pending_size = self._shown = 0
         self._batch = 1
         self._finished = False
         try:
@@ -61,7 +62,7 @@ class EvalLog:
         return self._archive.mark_of(member_name(log_id(sample[0]), sample[1])) is not None
 
     def append(self, sample: EncodedSample) -> None:
-        """Add a sample. It outlives the process at once; readers see it with the next `flush`. Raises OSError."""
+        """Add a sample. It outlives the process at once, and is shown soon: see SHARE, and `flush`. Raises OSError."""
         self._reopen()
         self._archive.append(sample.member, mark=self._batch)
         self._hold(sample.summary)
@@ -85,6 +86,7 @@ class EvalLog:
             batch = b"".join(array(self._pending))
             self._archive.append(compress(journal_name(self._batch), batch))
             self._batch += 1
+            self._shown += len(self._pending)
             self._pending.clear()
             self._pending_size = 0
         self._archive.publish(durable=durable)
@@ -107,6 +109,7 @@ class EvalLog:
             header = figures.header(self._start, ending)
         self._archive.append(compress(names.HEADER, as_json(header)))
         self._archive.publish(durable=True)
+        self._finished = True
 
     def close(self) -> None:
         """Let go of the file. What was added and not shown is there when the log is opened again."""
@@ -126,7 +129,7 @@ class EvalLog:
     def _hold(self, summary: bytes) -> None:
         self._pending.append(summary)
         self._pending_size += len(summary)
-        if self._pending_size >= LARGEST_BATCH:
+        if self._pending_size >= LARGEST_BATCH or len(self._pending) >= max(SMALLEST_BATCH, self._shown // SHARE):
             self.flush()
 
     def _reopen(self) -> None:
@@ -141,6 +144,7 @@ class EvalLog:
         for number in numbers:
             for summary in json.loads(self._archive.read(journal_name(number))):
                 self._archive.set_mark(member_name(str(summary["id"]), summary["epoch"]), number)
+                self._shown += 1
         self._batch = numbers[-1] + 1 if numbers else 1
         self._finished = self._archive.mark_of(names.HEADER) is not None
         for name in self._archive.names_behind(names.SAMPLES, names.JOURNAL):
