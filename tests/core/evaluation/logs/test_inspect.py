@@ -187,8 +187,9 @@ def test_hostile_ids_are_found(tmp_path: Path) -> None:
     assert len(inspect_log.read_eval_log(str(path)).samples) == len(HOSTILE)
 
 
-def test_a_log_under_way_is_read_while_its_writer_adds_to_it(tmp_path: Path) -> None:
+def test_a_log_under_way_is_read_while_its_writer_adds_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log.eval"
+    monkeypatch.setattr("agent_core.evaluation.logs.log.SMALLEST_BATCH", 1_000)
     with EvalLog(path, start(samples=9)) as log:
         assert inspect_log.read_eval_log(str(path)).samples == []
         log.append(member(result("q1"), ASKED))

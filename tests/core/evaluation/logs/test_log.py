@@ -35,6 +35,7 @@ def test_a_log_has_the_members_that_readers_look_for(tmp_path: Path) -> None:
     assert set(write(tmp_path / "log", 1.0, 0.0)) == {
         "_journal/start.json",
         "_journal/summaries/1.json",
+        "_journal/summaries/2.json",
         "samples/q0_epoch_1.json",
         "samples/q1_epoch_1.json",
         "summaries.json",
@@ -70,6 +71,13 @@ def test_usage_is_added_up_over_samples(tmp_path: Path) -> None:
     assert (usage["input_tokens"], usage["output_tokens"], usage["total_cost"]) == (60, 18, 0.75)
 
 
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples are shown only when a test says so."""
+    monkeypatch.setattr("agent_core.evaluation.logs.log.SMALLEST_BATCH", 1_000)
+
+
+@pytest.mark.usefixtures("late")
 def test_what_was_added_and_not_shown_is_there_when_the_log_is_opened_again(tmp_path: Path) -> None:
     path = tmp_path / "log"
     log = EvalLog(path, start(samples=3))
@@ -88,6 +96,7 @@ def test_what_was_added_and_not_shown_is_there_when_the_log_is_opened_again(tmp_
     assert written["summaries.json"][1] == direct
 
 
+@pytest.mark.usefixtures("late")
 def test_a_sample_that_is_written_again_counts_once_and_as_it_was_last(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with EvalLog(path, start()) as log:
@@ -101,6 +110,30 @@ def test_a_sample_that_is_written_again_counts_once_and_as_it_was_last(tmp_path:
     assert [each["scores"]["includes"]["value"] for each in written["summaries.json"]] == [1.0, 1.0]
     assert written["samples/q1_epoch_1.json"]["scores"]["includes"]["value"] == 1.0
     assert written["header.json"]["stats"]["model_usage"]["anthropic/claude-sonnet-5"]["input_tokens"] == 40
+
+
+def test_early_samples_are_shown_at_once_and_later_ones_in_batches_that_grow_with_their_number(tmp_path: Path) -> None:
+    path, shown = tmp_path / "log", list[int]()
+    with EvalLog(path, start(samples=200)) as log:
+        for number in range(200):
+            log.append(member(result(f"q{number}"), ASKED))
+            with zipfile.ZipFile(path) as file:
+                shown.append(sum(name.startswith("samples/") for name in file.namelist()))
+    assert shown[:20] == list(range(1, 21))
+    assert all(number + 1 - seen <= seen / 10 for number, seen in enumerate(shown))
+    assert len(set(shown)) < 80
+
+
+def test_a_finished_log_that_is_added_to_is_finished_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with EvalLog(path, start()) as log:
+        log.append(member(result("q1"), ASKED))
+        log.finish(Ending())
+        log.append(member(result("q2"), ASKED))
+        assert "header.json" not in members(path)
+        log.discard("q1", 1)
+        log.finish(Ending())
+    assert [each["id"] for each in members(path)["summaries.json"]] == ["q2"]
 
 
 def test_a_finished_log_that_is_gone_on_with_is_under_way_again(tmp_path: Path) -> None:
@@ -117,6 +150,7 @@ def test_a_finished_log_that_is_gone_on_with_is_under_way_again(tmp_path: Path) 
 def test_batches_of_summaries_are_written_before_they_grow_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("agent_core.evaluation.logs.log.SMALLEST_BATCH", 1_000)
     monkeypatch.setattr("agent_core.evaluation.logs.log.LARGEST_BATCH", 1_500)
     written = write(tmp_path / "log", *[1.0] * 7)
     batches = [each for name, each in written.items() if name.startswith("_journal/summaries/")]
