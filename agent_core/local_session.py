@@ -72,7 +72,7 @@ class LocalSession:
         return answer_of(await self._shell.result(turn_id))
 
     def listen(self, listener: Listener) -> None:
-        """Hand every event from now on to `listener`, at once and in order, until the session ends. It must not fail."""
+        """Hand every event from now on to `listener`, at once and in order. It must not fail."""
         self._shell.stream.listen(listener)
 
     def events(self, after: Cursor | None = None) -> AsyncIterator[Event]:

@@ -23,3 +23,14 @@ def pricing(config: SessionConfig) -> Callable[[Usage, Usage], float | None]:
         return None if answers is None or more is None else answers + more
 
     return price
+
+
+def cache_saving(model: str, usage: Usage) -> float | None:
+    """US dollars that the provider's prompt cache has saved: what its tokens would have cost anew, less what they cost.
+
+    Less than zero if writing it has cost more than reading it saved. None where a price is not known.
+    """
+    cached = Usage(cache_read_tokens=usage.cache_read_tokens, cache_write_tokens=usage.cache_write_tokens)
+    paid = cost(model, cached)
+    anew = cost(model, Usage(input_tokens=usage.cache_read_tokens + usage.cache_write_tokens))
+    return None if paid is None or anew is None else anew - paid

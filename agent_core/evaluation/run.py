@@ -143,7 +143,7 @@ class Run:
     def _tally(self) -> Tally:
         """What the results say, and what the index has to know of them."""
         order = self._order
-        tally = Tally(order.planned)
+        tally = Tally(order.planned, order.work.opened.config.model)
         with self._index.together():
             for head in heads(self._results.lines(), name=str(order.results)):
                 if self._index.line_of(head.id) is None or head.epoch > order.plan.epochs:

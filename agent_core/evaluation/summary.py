@@ -9,6 +9,7 @@ from collections import Counter
 
 from pydantic import Field
 
+from agent_core.evaluation.pricing import cache_saving
 from agent_core.evaluation.result import ANSWERED, OUTCOMES, ResultHead, SampleOutcome
 from agent_core.evaluation.statistics.running import RunningMean, RunningScores
 from agent_core.frozen import Frozen
@@ -67,9 +68,9 @@ class Summary(Frozen):
     """A run in figures. Latencies are in seconds, of samples that were answered; `cost` in US dollars.
 
     `usage` leaves out what the `summariser` took, `cost` does not. `cost` leaves out the `unpriced` results whose model
-    has no known price or whose usage is unknown. `seconds` spans from the first sample taken to the last one ended,
-    `earlier` results (kept when the run was resumed) left out. `other_lines` are results in the file that belong to no
-    sample asked for.
+    has no known price or whose usage is unknown. `cache_saving` is what the provider's prompt cache has saved of it.
+    `seconds` spans from the first sample taken to the last one ended, `earlier` results (kept when the run was resumed)
+    left out. `other_lines` are results in the file that belong to no sample asked for.
     """
 
     planned: int
@@ -80,6 +81,7 @@ class Summary(Frozen):
     summariser: Usage = Usage()
     cost: float | None = None
     unpriced: int = 0
+    cache_saving: float | None = None
     latency_p50: float | None = None
     latency_p95: float | None = None
     first_token_p50: float | None = None
@@ -103,10 +105,11 @@ class Summary(Frozen):
 
 
 class Tally:
-    """Results as they come. `planned` is how many there will be when the run is whole."""
+    """Results as they come. `planned` is how many there will be when the run is whole, `model` what they ask."""
 
-    def __init__(self, planned: int) -> None:
+    def __init__(self, planned: int, model: str = "") -> None:
         self.planned = planned
+        self._model = model
         self.earlier = 0
         self.other_lines = 0
         self.outcomes: Counter[SampleOutcome] = Counter()
@@ -182,6 +185,7 @@ class Tally:
             summariser=self.summariser,
             cost=self.cost if self._unpriced < self.done else None,
             unpriced=self._unpriced,
+            cache_saving=cache_saving(self._model, self.usage) if self.usage.cache_read_tokens else None,
             latency_p50=self._latency.quantile(0.5),
             latency_p95=self._latency.quantile(0.95),
             first_token_p50=self._first_token.quantile(0.5),

@@ -115,7 +115,9 @@ def standing(places: Places) -> Summary:
     if places.stdout:
         raise ConfigError("Results that went to standard output are not here. Name the file that they were kept in.")
     record = places.read_record()
-    tally = Tally(record.planned if record else 0)
+    session = record.configuration.get("session") if record else None
+    model = str(session.get("model", "")) if isinstance(session, dict) else ""
+    tally = Tally(record.planned if record else 0, model)
     try:
         with places.results.open("rb") as file:
             for head in heads(file, name=str(places.results)):

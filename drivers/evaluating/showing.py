@@ -73,6 +73,8 @@ def rows_of(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("for summaries", tokens(summary.summariser)))
     unpriced = f" without {summary.unpriced:,} whose price is unknown" if summary.unpriced else ""
     rows.append(("cost", dollars(summary.cost) + (unpriced if summary.cost is not None else "")))
+    if summary.cache_saving:
+        rows.append(("saved by the cache", dollars(summary.cache_saving)))
     rows.append(("latency", f"p50 {duration(summary.latency_p50)}, p95 {duration(summary.latency_p95)}"))
     if summary.first_token_p50 is not None:
         rows.append(("first token", f"p50 {duration(summary.first_token_p50)}"))

@@ -145,10 +145,10 @@ def test_the_digest_of_a_configuration_changes_with_what_changes_an_answer_and_w
     same = Configuration(
         session=SessionConfig(model="openai/gpt-5", api_key="env:OTHER", streaming=False, request_class="batch")
     )
-    longer = Configuration(session=SessionConfig(model="openai/gpt-5", max_tokens=99), timeout=5)
+    longer = Configuration(session=SessionConfig(model="openai/gpt-5", max_tokens=99), task={"limits": {"time": 5.0}})
     assert plain.digest == same.digest
     assert plain.digest != longer.digest
-    assert differences(plain.basis, longer.basis) == ["max_tokens: not set -> 99", "timeout: not set -> 5.0"]
+    assert differences(plain.basis, longer.basis) == ["limits.time: not set -> 5.0", "max_tokens: not set -> 99"]
 
 
 def test_every_way_to_compact_is_another_configuration_that_says_its_kind() -> None:

@@ -11,6 +11,7 @@ from agent_core.evaluation.result import OUTCOMES, Limit, ResultHead, SampleOutc
 from agent_core.evaluation.summary import Spread, Tally
 from agent_core.evaluation.verdict import judge
 from agent_core.messages import Usage
+from agent_core.models import cost
 
 
 def head(number: int, outcome: SampleOutcome = "completed", **fields: object) -> ResultHead:
@@ -110,3 +111,17 @@ def test_an_error_from_another_process_is_judged_by_its_cause() -> None:
     assert verdict.error is not None
     assert (verdict.error.kind, verdict.error.message) == ("rate_limit", "too many")
     assert verdict.again
+
+
+def test_what_the_prompt_cache_has_saved_is_told_where_prices_are_known() -> None:
+    tally = Tally(1, "anthropic/claude-sonnet-5-5")
+    tally.add(head(0, "completed", usage=Usage(cache_read_tokens=1_000_000, cache_write_tokens=100_000)))
+    read, written = (
+        cost("anthropic/claude-sonnet-5-5", usage) or 0.0
+        for usage in (Usage(cache_read_tokens=1_000_000), Usage(cache_write_tokens=100_000))
+    )
+    anew = cost("anthropic/claude-sonnet-5-5", Usage(input_tokens=1_100_000)) or 0.0
+    assert tally.summary().cache_saving == pytest.approx(anew - read - written)
+    unknown = Tally(1, "openai/nobody-knows")
+    unknown.add(head(0, "completed", usage=Usage(cache_read_tokens=5)))
+    assert unknown.summary().cache_saving is None
