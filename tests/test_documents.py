@@ -26,7 +26,7 @@ from agent_core.scripted import Match, Reply, Rule, Script, ToolCall
 from agent_core.scripted.server import ScriptedServer
 from agent_core.session_protocol import Session
 
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "AGENTS.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "AGENTS.md", "docs/evaluation.md")
 OWN = ("agent_core", "actors", "drivers", "tests", "benchmarks", "examples")
 WIDTH = 120
 

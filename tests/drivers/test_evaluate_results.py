@@ -320,9 +320,7 @@ def test_a_failure_is_one_line_whatever_its_message() -> None:
         (["run", "-"], "run - --out runs/q-1/ --resume"),
     ],
 )
-def test_the_command_to_go_on_needs_only_the_place_unless_samples_were_piped_in(
-    given: list[str], ends: str
-) -> None:
+def test_the_command_to_go_on_needs_only_the_place_unless_samples_were_piped_in(given: list[str], ends: str) -> None:
     assert resume_command(given, "runs/q-1/") == f"python -m drivers.evaluate {ends}"
 
 
