@@ -21,7 +21,7 @@ from agent_core.evaluation.limits import NO_LIMITS, SampleLimits
 from agent_core.evaluation.program import PLAIN, Program
 from agent_core.evaluation.result import Result, Timings
 from agent_core.evaluation.sample import Assignment, Sample
-from agent_core.evaluation.score import Answered, Grader, no_grader
+from agent_core.evaluation.score import Grader, no_grader
 from agent_core.evaluation.source import Source
 from agent_core.evaluation.verdict import (
     CANCELLED,
@@ -175,7 +175,7 @@ class Runner:
         if attempt.session is None and self._failure is not None and attempt.verdict is CANCELLED:
             return None
         result = self._result(assignment, queued, attempt)
-        return await self._scored(result, assignment)
+        return await self._scored(result)
 
     async def _pause(self, retry: int) -> bool:
         """Wait before the next attempt. False: the run is being stopped."""
@@ -251,26 +251,15 @@ class Runner:
         attended = cast("Session", AttendedSession(session, attempt.watch, opening))
         return await self._program.agent(attended, assignment.sample)
 
-    async def _scored(self, result: Result, assignment: Assignment) -> Result:
+    async def _scored(self, result: Result) -> Result:
         """The result with what every scorer makes of its answer."""
         scorers = self._program.scorers
-        if not scorers or result.answer is None or result.outcome not in {"completed", "limit_hit"}:
+        if not scorers:
             return result
-        from agent_core.evaluation.scoring.judging import judge_all
+        from agent_core.evaluation.scoring.rescoring import Rescoring, scored_again
 
-        answered = Answered(
-            sample=assignment.sample,
-            answer=result.answer,
-            transcript=result.transcript or (),
-            epoch=result.epoch,
-            seconds=result.timings.latency,
-            grader=self.grader,
-        )
-        scores = await judge_all(scorers, answered, timeout=self._plan.scoring, clock=self._clock)
-        outcome = result.outcome
-        if outcome == "completed":
-            outcome = "unscored" if any(score.value is None for score in scores.values()) else "scored"
-        return result.model_copy(update={"scores": scores, "outcome": outcome})
+        how = Rescoring(timeout=self._plan.scoring, grader=self.grader)
+        return await scored_again(result, scorers, how, self._clock)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` gives, as a task that `stop` can cancel without cancelling its worker."""

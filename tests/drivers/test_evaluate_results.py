@@ -15,6 +15,7 @@ from agent_core.errors import ConfigError
 from agent_core.evaluation.configuration import RunRecord
 from agent_core.evaluation.index import RunIndex
 from agent_core.evaluation.result import ResultHead, SampleOutcome, Timings
+from agent_core.evaluation.results_file import Places, ResultsFile
 from agent_core.evaluation.resume import sift
 from agent_core.evaluation.sample import Sample
 from agent_core.evaluation.standing import OpenSample, RunStatus
@@ -24,7 +25,6 @@ from drivers.evaluate import resume_command
 from drivers.evaluating.ending import show, standing
 from drivers.evaluating.options import RunOptions
 from drivers.evaluating.progress import Meter, bar_of, line_of
-from drivers.evaluating.results_file import Places, ResultsFile
 from drivers.evaluating.running import packing
 from drivers.evaluating.showing import count, dollars, duration, failure_line, rate, rows_of
 
