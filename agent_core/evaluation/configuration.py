@@ -49,7 +49,7 @@ class Configuration(Frozen):
 class RunRecord(Frozen):
     """One run, as it was asked for last. `created_at` is in seconds since the epoch, `planned` counts results.
 
-    `command` are the arguments that it was asked with, in the working directory `directory`. `group_by` are the fields
+    `task` is its name. `command` are the arguments that it was asked with, in the working directory `directory`. `group_by` are the fields
     of the samples' metadata that its report groups by.
     """
 
@@ -61,6 +61,7 @@ class RunRecord(Frozen):
     epochs: int
     digest: str
     configuration: dict[str, JsonValue]
+    task: str = ""
     command: tuple[str, ...] = ()
     directory: str = ""
     group_by: tuple[str, ...] = ()

@@ -156,6 +156,7 @@ class Job:
             epochs=self.task.epochs,
             digest=self.asking.configuration.digest,
             configuration=self.asking.configuration.basis,
+            task=self.task.name,
             command=tuple(command),
             directory=str(Path.cwd()),
             group_by=self.task.group_by,

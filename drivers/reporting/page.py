@@ -48,7 +48,7 @@ def _about(reading: Reading, embedded: Embedded, now: float) -> dict[str, Any]:
     under = [model_of(record), samples, f"{missing:,} of {collected.planned:,} results missing" if missing else ""]
     phrases, note = told_of(embedded.held, scored=bool(reading.scorers))
     return {
-        "title": record.dataset if record else reading.path.name,
+        "title": (record.task or record.dataset) if record else reading.path.name,
         "over": " · ".join(over),
         "under": " · ".join(part for part in under if part),
         "planned": f"{collected.planned:,}",

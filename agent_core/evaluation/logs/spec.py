@@ -48,7 +48,7 @@ class LogSpec:
         """What the record of a run says; the rest by `dataclasses.replace`."""
         name = record.dataset.rsplit("/", 1)[-1]
         return cls(
-            task=name.rsplit(".", 1)[0] or record.run_id,
+            task=record.task or name.rsplit(".", 1)[0] or record.run_id,
             run_id=record.run_id,
             created_at=record.created_at,
             dataset=record.dataset,
