@@ -2,10 +2,10 @@
 
 `tasks.py` says what a task is, `sample.py` and `dataset.py` what is asked, `agents/` by whom, `scoring/` how it is
 judged, `configuration.py` how it is asked, `result.py` and `verdict.py` what came of it. `run.py` has the files of a
-run open, `index.py` and `resume.py` know what is still to do, `coordinator.py` hands it out, `worker.py` takes it beside
-the sessions, `runner.py` does it and `summary.py` counts; `statistics/` and `logs/` are for what is there. The rule
-here: every sample and epoch ends in exactly one outcome, a failure is data, and nothing held in memory grows with the
-number of samples.
+run open, `index.py` and `resume.py` know what is still to do, `coordinator.py` hands it out, `worker.py` takes it
+beside the sessions, `runner.py` does it and `summary.py` counts; `statistics/` and `logs/` are for what is there. The
+rule here: every sample and epoch ends in exactly one outcome, a failure is data, and nothing held in memory grows with
+the number of samples.
 
 What a task file needs is imported from here, and only when it is asked for.
 """

@@ -49,8 +49,8 @@ class Configuration(Frozen):
 class RunRecord(Frozen):
     """One run, as it was asked for last. `created_at` is in seconds since the epoch, `planned` counts results.
 
-    `task` is its name. `command` are the arguments that it was asked with, in the working directory `directory`. `group_by` are the fields
-    of the samples' metadata that its report groups by.
+    `task` is its name. `command` are the arguments that it was asked with, in the working directory `directory`.
+    `group_by` are the fields of the samples' metadata that its report groups by.
     """
 
     version: Literal[1] = 1
