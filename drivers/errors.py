@@ -29,6 +29,7 @@ INTERRUPTED = 130
 READER_LEFT = 141
 
 MAX_LINES = 16
+MAX_USAGE_LINES = 40
 MAX_CHARACTERS = 2000
 
 _ADVICE = {
@@ -260,8 +261,10 @@ def _on_one_screen(text: str) -> str:
     for line in text[:MAX_CHARACTERS].rstrip().splitlines():
         wrapped = textwrap.wrap(line, width, break_on_hyphens=False, break_long_words=False) if on_terminal else [line]
         lines += wrapped or [""]
-    if len(text) > MAX_CHARACTERS or len(lines) > MAX_LINES:
-        lines = [*lines[:MAX_LINES], "… (more was said; --debug shows everything)"]
+    # A program that was told nothing says all that it can be told.
+    most = MAX_USAGE_LINES if text.startswith("Usage: ") else MAX_LINES
+    if len(text) > MAX_CHARACTERS or len(lines) > most:
+        lines = [*lines[: most - 1], "… (more was said; --debug shows everything)"]
     if on_terminal and "NO_COLOR" not in os.environ and lines and lines[0].startswith("error:"):
         lines[0] = "\x1b[1;31merror:\x1b[0m" + lines[0].removeprefix("error:")
     return "\n".join(lines)

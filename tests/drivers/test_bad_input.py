@@ -17,7 +17,7 @@ import pytest
 from aiohttp import web
 
 from agent_core.scripted.server import ScriptedServer
-from drivers.errors import MAX_LINES
+from drivers.errors import MAX_LINES, MAX_USAGE_LINES
 from tests.drivers.forked import ForkServer
 
 MODEL = ("--model", "anthropic/claude-sonnet-5-5")
@@ -303,7 +303,8 @@ async def test_every_program_says_how_it_is_used(user: User, arguments: tuple[st
     assert (done.code, done.out) == (2, "")
     assert said in done.err
     assert "Traceback" not in done.err
-    assert len(done.err.splitlines()) <= MAX_LINES
+    assert len(done.err.splitlines()) <= (MAX_USAGE_LINES if said == "Usage: " else MAX_LINES)
+    assert "more was said" not in done.err
 
 
 async def test_a_name_that_is_no_program_lists_those_that_are(user: User) -> None:
