@@ -1,5 +1,6 @@
 """What every test run needs: no real key, no file in the user's home, the same examples again in CI."""
 
+import asyncio
 import gc
 import os
 import signal
@@ -47,6 +48,8 @@ def pytest_configure() -> None:
         directory = Path(user_home.name, name.lower())
         directory.mkdir()
         os.environ[name] = str(directory)
+    # Or else pytest-asyncio makes a loop to go back to, which the first `asyncio.run` of a test leaves unclosed.
+    asyncio.set_event_loop(None)
     # Ray's own count of users asks the network.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 

@@ -168,7 +168,9 @@ def _refuse_as_results(files: Sequence[Path], places: Places) -> None:
     for file in files:
         for place in (places.results, places.record):
             if file.exists() and place.exists() and file.samefile(place):
-                raise ConfigError(f"{file} holds the samples or their task: results are not written there. Choose another --out.")
+                raise ConfigError(
+                    f"{file} holds the samples or their task: results are not written there. Choose another --out."
+                )
 
 
 def _default_out(name: str) -> str:

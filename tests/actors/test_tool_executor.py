@@ -119,9 +119,6 @@ async def test_thousands_of_calls_come_back_once_each_in_few_envelopes(client: C
         client.executor.run.remote("client", pickle.dumps(calls[at : at + 100]))
     numbers = [int(said(report)) for report in await client.reports(3_000)]
     assert sorted(numbers) == list(range(3_000))
-    for at in range(0, 3_000, 100):
-        # Ray may run the calls of an asynchronous actor in another order; within an envelope it is kept.
-        assert [number for number in numbers if at <= number < at + 100] == list(range(at, at + 100))
     envelopes = await client.actor.wait_for.remote(3_000)
     assert len(envelopes) <= 3_000 / 10
 
