@@ -22,8 +22,13 @@ from drivers.evaluating.running import Ended
 from drivers.evaluating.showing import NAMES, failure_line, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from agent_core.evaluation.result import ResultHead
     from drivers.evaluating.job import Job
     from drivers.evaluating.options import OutputOptions
+
+    Metrics = Callable[[Iterable[ResultHead]], Sequence[tuple[str, float]]]
 
 WIDTH = 80
 DONE = frozenset({"scored", "completed"})
@@ -39,6 +44,8 @@ def conclude(job: "Job", ended: Ended, *, resume: str, output: "OutputOptions") 
         print(f"{job.record.run_id} goes on without this program. {_ways(places)}")
         return 0
     show(summary, places, as_json=output.json)
+    if job.task.metrics is not None and places.kept and summary.done:
+        _show_metrics(job.task.metrics, places, as_json=output.json)
     if output.report and places.kept and summary.done:
         _report(places, as_json=output.json)
     _say_what_is_left(summary, places, resume)
@@ -49,6 +56,14 @@ def conclude(job: "Job", ended: Ended, *, resume: str, output: "OutputOptions") 
     if ended.reason:
         _say(Console(file=sys.stderr), f"Stopped: {ended.reason}")
     return 0 if summary.whole else FAILURE
+
+
+def _show_metrics(metrics: "Metrics", places: Places, *, as_json: bool) -> None:
+    """Print what the task makes of its scores by metrics of its own."""
+    with places.results.open("rb") as file:
+        found = metrics(heads(file, name=str(places.results)))
+    for name, value in found:
+        print(f"{name}: {value:.4g}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _ways(places: Places) -> str:

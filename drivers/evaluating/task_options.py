@@ -57,6 +57,15 @@ class TaskOptions:
             help="What judges the answers, instead of the task's scorers; again for more.",
         ),
     ] = None
+    grader_model: Annotated[
+        str | None,
+        _option(
+            "--grader-model",
+            panel=TASK_PANEL,
+            metavar="PROVIDER/NAME",
+            help="What the scorers of a task of Inspect ask (the model of the samples without it).",
+        ),
+    ] = None
     arguments: Annotated[
         list[str] | None,
         _option(

@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -20,14 +20,16 @@ from agent_core.evaluation.agents.naming import prompt_of, tools_of
 from agent_core.evaluation.dataset import SUFFIXES, Dataset, DatasetFormat
 from agent_core.evaluation.limits import SampleLimits
 from agent_core.evaluation.loading import CarriedFile, chosen_task, made_task
-from agent_core.evaluation.program import Agent, Program
+from agent_core.evaluation.program import Agent, Program, ProgramSource
 from agent_core.evaluation.provided import Provided
+from agent_core.evaluation.result import ResultHead
 from agent_core.evaluation.rows import FieldNames, Place
 from agent_core.evaluation.sample import Sample
 from agent_core.evaluation.task_file import task_of_text
 from agent_core.evaluation.task_source import TaskSource, named_in_file
 from agent_core.evaluation.tasks import Task
 from agent_core.tools import Tool, ToolDefinition, load_tools, tool
+from drivers.evaluating.inspect_tasks import is_inspect_task, resolve_inspect
 from drivers.evaluating.limit_options import SampleLimitOptions
 from drivers.evaluating.task_options import SampleOptions, TaskOptions, names_of
 from drivers.options import ModelOptions
@@ -46,7 +48,8 @@ class ResolvedTask:
     `samples` gives the samples that are to be run, in their order, each time that it is called; `dataset` is what
     errors call them, and a sample's `line` is the number of its `place`. `session` are fields of SessionConfig that the
     task sets. `tools` are those of the task, the flags and the agent. `program` goes to the workers. `basis` is what of
-    the task counts for the configuration of a run, as JSON has it. `files` are those that it was made from.
+    the task counts for the configuration of a run, as JSON has it. `files` are those that it was made from. `metrics`
+    are the task's own, if it has any, and what they make of results.
     """
 
     name: str
@@ -57,12 +60,13 @@ class ResolvedTask:
     tools: tuple[AnyTool, ...]
     agent: Agent
     scorers: tuple[str, ...]
-    program: TaskSource
+    program: ProgramSource
     limits: SampleLimits
     epochs: int
     group_by: tuple[str, ...]
     basis: Mapping[str, Any]
     files: tuple[Path, ...]
+    metrics: Callable[[Iterable[ResultHead]], Sequence[tuple[str, float]]] | None = None
 
     def model(self, options: ModelOptions) -> ModelOptions:
         """The model options, filled with what the task says where they say nothing."""
@@ -83,7 +87,7 @@ class ResolvedTask:
     def definitions(self) -> tuple[ToolDefinition, ...]:
         """The tools as they count for the configuration: code that is carried along counts by the file it is from."""
         shown = (made if isinstance(made, ToolDefinition) else made.definition for made in self.tools)
-        carried = self.program.file is not None
+        carried = isinstance(self.program, TaskSource) and self.program.file is not None
         return tuple(
             made.model_copy(update={"reference": None})
             if carried and made.reference is not None and made.reference.pickled is not None
@@ -105,6 +109,11 @@ def resolve(
     Reads and runs the file, and makes agent and scorers once, but reads no sample. Raises ConfigError: the first thing
     that is wrong.
     """
+    if is_inspect_task(file):
+        if tools:
+            raise ConfigError("--tools: a task of Inspect has tools of its own. Leave it out.")
+        with contextlib.redirect_stdout(sys.stderr):
+            return resolve_inspect(file, samples, options, limits)
     # What a task prints as it is made is no part of the program's own output.
     with contextlib.redirect_stdout(sys.stderr):
         task, source, path = _task_of(file, options)
