@@ -19,6 +19,7 @@ import typer
 
 from drivers.compaction_options import CompactionOptions
 from drivers.errors import leave, run
+from drivers.evaluating.command_line import Options
 from drivers.evaluating.comparing import compare_command
 from drivers.evaluating.controlling import AddressOption, OutArgument, cancel_command, pause_command, requeue_command
 from drivers.evaluating.exporting import export_command
@@ -26,6 +27,7 @@ from drivers.evaluating.gating import gate_command
 from drivers.evaluating.limit_options import RunLimitOptions, SampleLimitOptions
 from drivers.evaluating.merging import merge_command
 from drivers.evaluating.options import OutputOptions, RunOptions
+from drivers.evaluating.resuming import ABOUT_EARLIER
 from drivers.evaluating.scoring import score_command
 from drivers.evaluating.statistics import statistics_command
 from drivers.evaluating.task_options import SampleOptions, TaskArgument, TaskOptions
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from drivers.evaluating.job import Job
 
 PROGRAM = "python -m drivers.evaluate"
-# What decides the fate of earlier results, and is decided anew when a run is resumed.
-ABOUT_EARLIER = {"--overwrite", "--resume", "--force", "--detach"}
 
 app = typer.Typer(
     name="evaluate",
@@ -107,7 +107,7 @@ def resume_run(context: typer.Context, out: OutArgument, address: AddressOption 
     """
     from drivers.evaluating.resuming import resume
 
-    return resume(out, address, context.args, ABOUT_EARLIER, _again)
+    return resume(out, address, context.args, Options.of(context, "run"), _again)
 
 
 @app.command("replay", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -115,7 +115,8 @@ def replay_run(
     context: typer.Context,
     base: Annotated[str, typer.Argument(metavar="RUN", help="The run to compare with: what its --out named.")],
     out: Annotated[
-        str | None, typer.Option("--out", "-o", metavar="DIR", help="Where the new results go.", show_default=False)
+        # No -o: where other options are passed on, it would be found inside of theirs (`-mgpt-4o`).
+        str | None, typer.Option("--out", metavar="DIR", help="Where the new results go.", show_default=False)
     ] = None,
 ) -> Coroutine[Any, Any, int]:
     """Run again what a run asked, with another model, prompt, compaction or tool, and compare the two.
@@ -124,7 +125,8 @@ def replay_run(
     """
     from drivers.evaluating.replaying import replay
 
-    return replay(base, out, context.args, _again)
+    more = [*context.args, *(["--out", out] if out is not None else [])]
+    return replay(base, more, Options.of(context, "run"), _again)
 
 
 def _again(arguments: Sequence[str]) -> int | Coroutine[Any, Any, int]:
