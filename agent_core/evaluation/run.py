@@ -4,8 +4,8 @@ The rule here: whatever the process that had it open came to, a run that is open
 is in the results stands, a torn last line is cut off, what was under way goes out again as it was.
 """
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -92,6 +92,8 @@ class Running(Protocol):
 class Run:
     """The files of a run, held open. Use it as a context manager; raises ConfigError if another process has them."""
 
+    coordinator: Coordinator
+
     def __init__(self, order: RunOrder, clock: Clock) -> None:
         self._order, self._clock = order, clock
         self._stack = ExitStack()
@@ -107,7 +109,7 @@ class Run:
             if order.log is not None:
                 self._log = stack.enter_context(EvalLog(order.log, order.log_start))
             self.coordinator = Coordinator(index, self._keep, self._tally(), order.plan, self._clock)
-            self._complete_log()
+            self._match_log()
             self._stack = stack.pop_all()
         return self
 
@@ -117,18 +119,34 @@ class Run:
             return
         coordinator, planned = self.coordinator, self._order.planned
         status = "error" if coordinator.failure else "success" if coordinator.tally.done >= planned else "cancelled"
-        self._log.finish(Ending(status=status))
+        with _named(self._order.log):
+            self._log.finish(Ending(status=status))
 
     def _keep(self, settled: Settled) -> None:
         self._results.write(settled.line)
-        if self._log is not None and settled.sample is not None:
-            self._log.append(settled.sample)
+        if self._log is None or settled.sample is None:
+            return
+        try:
+            with _named(self._order.log):
+                self._log.append(settled.sample)
+        except OSError as failure:
+            # The result stands and counts; that no more can follow it is another matter.
+            self.coordinator.fail(failure)
 
-    def _complete_log(self) -> None:
-        """Add to the log what only the results have: a process was killed between the two, or had no log before."""
+    def _match_log(self) -> None:
+        """Have the log hold what the results hold.
+
+        One of them has more where a process was killed between the two, where there was no log before, and where
+        results were taken out to be had again.
+        """
         asked = self._order.work.asked
         if self._log is None or asked is None:
             return
+        for sample in self._index.stored():
+            for epoch in range(1, self._order.plan.epochs + 1):
+                known = self._index.known(sample.id, epoch)
+                if known is None or not known.kept:
+                    self._log.discard(sample.id, epoch)
         for line in self._results.lines():
             head = decode_head(line)
             if (head.id, head.epoch) not in self._log:
@@ -172,3 +190,12 @@ class Run:
                     self._log.discard(sample_id, epoch)
             self.coordinator.again(heads_dropped, self._tally())
         return dropped
+
+
+@contextmanager
+def _named(path: Path | None) -> Generator[None]:
+    """Say of which file it is that something could not be done."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
