@@ -35,6 +35,7 @@ MAX_CHARACTERS = 2000
 _ADVICE = {
     errno.ENOSPC: "Free some space, or choose another place; what was finished is kept.",
     errno.EDQUOT: "Free some space, or choose another place; what was finished is kept.",
+    errno.EFBIG: "No file may be as large here: raise the limit (ulimit -f). What was finished is kept.",
     errno.EROFS: "Choose another place (--data-dir for what the sessions keep).",
     errno.EACCES: "Choose another place (--data-dir for what the sessions keep).",
     errno.EPERM: "Choose another place (--data-dir for what the sessions keep).",

@@ -67,6 +67,10 @@ class Places:
             path.exists()
         except OSError as error:
             raise ConfigError(f"--out {out[:40]}…: {error.strerror}. Choose another place with --out.") from None
+        beside = path.with_name(RECORD_NAME)
+        if path.name == RESULTS_NAME and beside.is_file():
+            # The results of a directory, named themselves.
+            return cls(path, beside)
         if path.is_dir() or out.endswith(os.sep) or not (path.suffix or path.exists()):
             return cls(path / RESULTS_NAME, path / RECORD_NAME)
         return cls(path, path.with_name(f"{path.stem}.{RECORD_NAME}"), stdout=out == "-" or _is_stdout(path))

@@ -5,9 +5,11 @@ apart from one that cannot be reached, and what to do is said in both cases.
 """
 
 import os
+import re
 import socket
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -19,6 +21,7 @@ from agent_core.evaluation.results_file import Places
 from agent_core.evaluation.run import Requeue, Running
 from agent_core.evaluation.standing import RunStatus
 from drivers.evaluating.showing import duration, short
+from drivers.evaluating.task_options import SampleOptions
 
 OutArgument = Annotated[
     str, typer.Argument(metavar="OUT|RUN", help="What --out named, or the id of a run on the cluster.")
@@ -30,6 +33,8 @@ AddressOption = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+# What may be the id of a run, which is no place.
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 # What another attempt may end better, by default.
 AGAIN: tuple[SampleOutcome, ...] = ("infrastructure_failed", "cancelled")
 
@@ -54,7 +59,10 @@ def requeue_command(
         ),
     ] = None,
     ids: Annotated[
-        str | None, typer.Option("--ids", metavar="ID,...", help="Only these samples.", show_default=False)
+        str | None,
+        typer.Option(
+            "--ids", metavar="ID,...|@FILE", help="Only these samples; a file has one id a line.", show_default=False
+        ),
     ] = None,
     address: AddressOption = None,
 ) -> Coroutine[Any, Any, int]:  # fmt: skip
@@ -64,7 +72,7 @@ def requeue_command(
         if name not in OUTCOMES or name == "missing":
             known = ", ".join(each for each in OUTCOMES if each != "missing")
             raise ConfigError(f"--outcome {name}: no sample ends so. They end as {known}.")
-    named = frozenset(part.strip() for part in ids.split(",") if part.strip()) if ids else None
+    named = SampleOptions(ids=ids).selection().ids
     # Whoever names samples means them, however they ended.
     outcomes = frozenset(cast("list[SampleOutcome]", wanted)) if outcome or named is None else None
     return _requeue(out, address, Requeue(outcomes=outcomes, ids=named))
@@ -87,6 +95,10 @@ async def _requeue(out: str, address: str | None, chosen: Requeue) -> int:
     from drivers.evaluating.requeueing import requeue
 
     count = requeue(Places.of(out), chosen)
+    if not count:
+        ended = " or ".join(sorted(chosen.outcomes or ()))
+        print(f"no sample ended as {ended or 'anything'}: nothing was taken out. For others: --outcome OUTCOME")
+        return 0
     print(f"{count:,} results taken out; to run these samples: python -m drivers.evaluate resume {out}")
     return 0
 
@@ -116,9 +128,14 @@ async def reached(out: str, address: str | None = None, *, only_looks: bool = Fa
         async with runs_on(address or (live.address if live else None)) as runs:
             yield next((run.handle for run in runs if run.run_id == wanted), None)
     except PlacementError:
-        # Its cluster is gone, and the run with it.
-        if live is None or address is not None:
+        if address is not None:
             raise
+        if live is None:
+            raise ConfigError(
+                f"{out}: there are no results of that name here, and no cluster is found that has a run of that id."
+                " Name what --out named, or the cluster of the run: --address ADDRESS."
+            ) from None
+        # Its cluster is gone, and the run with it.
         yield None
 
 
@@ -128,7 +145,7 @@ def is_over(out: str) -> bool:
     if Live.read(places.live) is not None:
         return False
     # Otherwise it is an id, of a run on a cluster that is found as the other programs find it.
-    return places.stdout or places.results.exists() or os.sep in out
+    return places.stdout or places.results.exists() or Path(out).is_dir() or not _ID.fullmatch(out)
 
 
 def _is_gone(live: Live) -> bool:

@@ -83,9 +83,11 @@ def in_place(target: Path, write: Callable[[Path], int]) -> int:
     try:
         made = write(beginning)
         beginning.replace(target)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             beginning.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(target)) from None
         raise
     return made
 

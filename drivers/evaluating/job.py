@@ -116,7 +116,10 @@ class Job:
                         kind="dataset",
                     )
         if not self._index.samples:
-            raise ConfigError(f'{name} holds no samples. Write one a line, such as {{"input": "2 + 2?"}}.')
+            raise ConfigError(
+                f'{name} holds no samples. Write one a line, such as {{"input": "2 + 2?"}};'
+                " with --range, name one that it has."
+            )
         return self._index.samples
 
     def _survey(self, past: RunRecord | None) -> None:

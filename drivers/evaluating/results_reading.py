@@ -6,7 +6,7 @@ The rule here: the results are only read, also while they are being written, and
 from typing import TYPE_CHECKING
 
 from agent_core.errors import ConfigError
-from agent_core.evaluation.results_file import RECORD_NAME, RESULTS_NAME, Places
+from agent_core.evaluation.results_file import Places
 from agent_core.evaluation.resume import heads
 
 if TYPE_CHECKING:
@@ -43,7 +43,4 @@ def places_of(path: str) -> Places:
         raise ConfigError("Results that went to standard output are not here. Name the file that they were kept in.")
     if not places.results.exists():
         raise ConfigError(f"{places.results} is not there. Name what --out of the run named: a directory or a file.")
-    beside = places.results.with_name(RECORD_NAME)
-    if places.results.name == RESULTS_NAME and beside.is_file():
-        return Places(places.results, beside)
     return places

@@ -131,8 +131,10 @@ async def _write(places: "Places", target: Path, scorers: "tuple[Scorer, ...]", 
                 async with aclosing(rescored(_results(places), scorers, how, SystemClock())) as results:
                     async for result in results:
                         file.write(encode(result))
-        except BaseException:
+        except BaseException as error:
             await asyncio.to_thread(target.unlink, missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:
+                raise OSError(error.errno, error.strerror, str(target)) from None
             raise
 
 
