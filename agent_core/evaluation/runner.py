@@ -249,7 +249,20 @@ class Runner:
             return branch
 
         attended = cast("Session", AttendedSession(session, attempt.watch, opening))
-        return await self._program.agent(attended, assignment.sample)
+        return await self._contained(attended, assignment.sample)
+
+    async def _contained(self, session: Session, sample: Sample) -> str:
+        """What the agent answers; what would end the program, or its worker unheard, ends this sample alone."""
+        try:
+            return await self._program.agent(session, sample)
+        except SystemExit as error:
+            left = f"left by SystemExit: {error}"
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            left = "cancelled itself"
+        raise ConfigError(f"The agent {left}. Have it return its answer, or raise an error.", kind="agent")
 
     async def _scored(self, result: Result) -> Result:
         """The result with what every scorer makes of its answer."""

@@ -32,7 +32,7 @@ def scores_from(value: object) -> Score | dict[str, Score]:
         raise nonsense("an empty mapping")
     scores: dict[str, Score] = {}
     for key, item in items.items():
-        if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY:
+        if not isinstance(key, str) or not 0 < len(key) <= LONGEST_KEY or not _is_text(key):
             raise nonsense(f"a mapping with the key {_shown(key)}, which is no name of 1 to {LONGEST_KEY} characters")
         try:
             scores[key] = score_from(item)
@@ -109,6 +109,15 @@ def _check_size(score: Score) -> None:
             " Keep less in it.",
             "too_long",
         )
+
+
+def _is_text(key: str) -> bool:
+    """Whether it can be written: half of a surrogate pair cannot."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _number(value: object) -> float | None:
