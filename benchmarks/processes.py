@@ -95,6 +95,7 @@ def _kind(process: psutil.Process) -> str:
         ("Session", "session actor"),
         ("Journal", "journal"),
         ("Router", "router"),
+        ("Evaluation", "coordinator"),
         ("ToolExecutor", "tool executor"),
         ("agent_core.tools.child", "tool children"),
     ):
