@@ -195,8 +195,12 @@ class ResultsFile:
         if self._unfinished and self._size:
             self.write(b"\n")
         temporary = self.places.record.with_name(self.places.record.name + ".new")
-        temporary.write_bytes(record.model_dump_json(indent=2).encode() + b"\n")
-        temporary.replace(self.places.record)
+        try:
+            temporary.write_bytes(record.model_dump_json(indent=2).encode() + b"\n")
+            temporary.replace(self.places.record)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(self.places.record)) from None
 
     def without(self, drops: Callable[[bytes], bool]) -> int:
         """Take out the lines that are to be dropped; how many there were. Raises OSError, and then nothing has changed.
@@ -216,6 +220,8 @@ class ResultsFile:
                 if dropped:
                     self._put_replacement()
                     self._size = os.fstat(self._descriptor).st_size
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
         finally:
             self._replacement = None
             path.unlink(missing_ok=True)

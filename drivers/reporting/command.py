@@ -93,6 +93,9 @@ def write_report(run_dir: Path, out_path: Path | None = None, options: ReportOpt
         raise ConfigError(
             f"The report cannot be written to {path} ({error.strerror}). Choose another place with --to."
         ) from None
+    except OSError as error:
+        # Nothing else says which file had no room.
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         embedded.close()
     return path
