@@ -1,8 +1,8 @@
 """F9: samples of an evaluation for each second of CPU, ours beside Inspect AI, one turn and several.
 
 The samples, the model server, the scorer and the numbers at once are the same; either keeps its `.eval` log, and ours
-its journal and its results besides. The sides take turns. Inspect is set for speed, see `evaluation_sides`. On Ray every
-process of the runtime is counted. With `--plot` the figures are drawn.
+its journal and its results besides. The sides take turns. Inspect is set for speed, see `evaluation_sides`. On Ray
+every process of the runtime is counted. With `--plot` the figures are drawn.
 """
 
 import asyncio

@@ -58,9 +58,11 @@ class Load:
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
-def script(latency: float = 0.0) -> Script:
-    """A model that always gives the same answer, whole after `latency` seconds."""
-    return Script(rules=(Rule(replies=(Reply(text=ANSWER),)),), knobs=Knobs(first_byte_s=latency))
+def script(latency: float = 0.0, spread: float = 0.0) -> Script:
+    """A model that always gives the same answer, after `latency` seconds: the median, if `spread` (a sigma) is set."""
+    sigma = spread if latency else 0.0
+    knobs = Knobs(first_byte_s=latency, first_byte_sigma=sigma)
+    return Script(rules=(Rule(replies=(Reply(text=ANSWER),)),), knobs=knobs)
 
 
 def question(number: int) -> str:

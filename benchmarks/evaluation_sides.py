@@ -176,6 +176,10 @@ async def _inspect(url: str, directory: Path) -> AsyncGenerator[Perform]:
     from inspect_ai.model import ChatMessageUser, get_model
     from inspect_ai.scorer import includes
     from inspect_ai.solver import solver
+    from inspect_ai.util import display_type
+
+    # Unless it has been asked for, `eval_async` shows what it does.
+    display_type()
 
     @solver
     def conversation(turns: int) -> Any:
