@@ -12,11 +12,17 @@ def _inspect_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("INSPECT_DISPLAY", "none")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("SCRIPTED_KEY", "made-up")
+    # It would let `asyncio.run` leave loops open from then on, and make every task in Python.
+    monkeypatch.setattr("inspect_ai._util._async.nest_asyncio.apply", _refuse)
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+def _refuse() -> None:
+    raise AssertionError("a synchronous function of Inspect was called inside a loop: call its _async twin")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ from inspect_ai.solver import SolverSpec
 from agent_core.scripted.server import ScriptedServer
 from drivers.inspecting import inside
 from drivers.inspecting.hosting import HOSTS
-from tests.drivers.inspecting.world import TASKS, answering, asked, metrics_of, scores_of, there
+from tests.drivers.inspecting.world import TASKS, answering, asked, metrics_of, scores_of, there, whole
 
 FIELDS: dict[str, Any] = {"wire": "chat", "api_key": "env:SCRIPTED_KEY", "context_limit": 100_000}
 
@@ -34,7 +34,7 @@ def installed(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 async def evaluated(server: ScriptedServer, task: str, logs: Path, **how: Any) -> EvalLog:
     inside.show_nothing()
-    return (await eval_async(str(TASKS / task), log_dir=str(logs), log_realtime=False, **how))[0]
+    return await whole((await eval_async(str(TASKS / task), log_dir=str(logs), log_realtime=False, **how))[0])
 
 
 async def test_sessions_are_a_solver_of_inspects_evaluations(installed: None, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from inspect_ai import eval_async
-from inspect_ai.log import EvalLog
+from inspect_ai.log import EvalLog, read_eval_log_async
 from inspect_ai.model import get_model
 
 from agent_core.clock import SystemClock
@@ -207,7 +207,12 @@ async def there(server: ScriptedServer, path: str, logs: Path, **args: Any) -> E
     async with get_model(MODEL, base_url=url, api_key="made-up", responses_api=False, memoize=False) as model:
         path = str(TASKS / path)
         done = await eval_async(path, model=model, task_args=args, log_dir=str(logs), log_realtime=False, max_samples=1)
-    return done[0]
+    return await whole(done[0])
+
+
+async def whole(log: EvalLog) -> EvalLog:
+    """The log with its samples, which Inspect else reads when they are looked at, in a loop within the loop."""
+    return await read_eval_log_async(log.location)
 
 
 def scores_of(log: EvalLog) -> dict[tuple[str, int], dict[str, Any]]:
