@@ -22,7 +22,7 @@ from benchmarks.processes import found, unshared_bytes
 from benchmarks.rig import MODEL
 
 _LOOK_S = 0.25
-_PROGRAM = "driver"
+_PROGRAM = "program"
 
 
 async def memory(few: int, many: int, at_once: int) -> list[Figure]:

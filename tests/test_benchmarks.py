@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,6 +30,11 @@ TINY: dict[str, list[str]] = {
     "streams": ["--sessions", "2", "--tokens", "4", "--rounds", "1", "--seconds", "0.3"],
     "journal_bytes": ["--calls", "4", "--size", "3000", "--tokens", "4000"],
     "eval_log": ["--rounds", "2", "--turns", "2", "--samples", "4", "--merge", "4"],
+    "evaluation": [
+        *("--samples", "6", "--turns", "2", "--at-once", "4", "--rounds", "1"),
+        *("--open", "4", "--seconds", "0.05", "--few", "10", "--many", "30"),
+    ],
+    "evaluation_inspect": ["--samples", "4", "--turns", "2", "--at-once", "4", "--rounds", "1"],
     "model_server": ["--requests", "20", "--readers", "2", "--rounds", "1"],
 }
 """The arguments that make each program quick."""
@@ -53,6 +61,19 @@ FIGURES: dict[str, set[str]] = {
         "CPU to add a sample to a log",
         "CPU to end a log, for each sample",
         "CPU to merge two runs, for each sample",
+    },
+    "evaluation": {
+        "ours on Ray: a sample of one turn, beyond the bare SDK",
+        "ours on Ray: a further turn, beyond the bare SDK",
+        "ours, one process: a sample of one turn, beyond the bare SDK",
+        "ours on Ray: 4 samples at once, 2 turns of 0.05 s",
+        "coordinator: grown from 10 to 30 samples",
+        "program: grown from 10 to 30 samples",
+    },
+    "evaluation_inspect": {
+        "one turn, ours on Ray: samples a CPU second over Inspect's",
+        "2 turns, ours, one process: samples a CPU second over Inspect's",
+        "2 turns, Inspect: CPU a sample",
     },
     "model_server": {"/v1/messages, 32 deltas, of one core", "/v1/responses, whole, on the wall"},
 }
@@ -85,6 +106,8 @@ def one_ray() -> Iterator[None]:
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_benchmark_tells_its_figures(name: str) -> None:
     program, *options = name.split()
+    if program == "evaluation_inspect":
+        pytest.importorskip("inspect_ai")
     app = typer.Typer()
     app.command()(import_module(f"benchmarks.{program}").main)
     run = CliRunner().invoke(app, [*options, *TINY[name], "--json"], catch_exceptions=False)
@@ -95,6 +118,19 @@ def test_a_benchmark_tells_its_figures(name: str) -> None:
     assert all(row["met"] is not None for row in rows if row["goal"])
     seen = {row["name"]: row["value"] for row in rows}
     assert {figure: seen[figure] for figure in seen.keys() & CERTAIN.keys()}.items() <= CERTAIN.items()
+
+
+@pytest.mark.timeout(300)
+def test_an_evaluation_that_loses_a_node_ends_with_one_result_of_each_sample(repository: Path) -> None:
+    # In a process of its own, which joins no other Ray.
+    options = ("--samples", "24", "--turns", "2", "--at-once", "8", "--seconds", "0.3", "--json")
+    command = (sys.executable, "-m", "benchmarks.evaluation_kill", *options)
+    run = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    seen = {row["name"]: row["value"] for row in json.loads(run.stdout)}
+    assert seen["node killed: sessions open on it"] >= 1
+    assert (seen["node killed: samples with a result"], seen["node killed: results too many"]) == (24, 0)
+    assert seen["node killed: samples in the log"] == 24
 
 
 def test_a_goal_is_a_bound_on_the_value() -> None:

@@ -34,6 +34,9 @@ MOMENT = 0.005
 # How long a worker that was given less than it wants waits before it asks again, and how often it is heard of at least.
 LATER = 0.1
 HEARTBEAT = 1.0
+# How many sessions are opened at once. The first ones ask while others are opened: samples that begin together spread
+# over the time that the model takes, and do not all wait for one another at each turn.
+OPENING = 32
 _HEAD = tuple(ResultHead.model_fields)
 
 
@@ -157,11 +160,12 @@ async def work(host: SessionHost, exchange: Exchange, order: WorkOrder, clock: C
     """
     program = await asyncio.to_thread(order.program.load)
     await preload(order.opened.config)
-    opened = order.opened
+    opened, opening = order.opened, asyncio.Semaphore(OPENING)
 
     async def opener(session_id: SessionId, labels: Mapping[str, str], sample: Sample) -> LocalSession:
-        first = opened.model_copy(update={"labels": {**opened.labels, **labels}, **_history(sample)})
-        return LocalSession(await host.open(session_id, first, reopen=True), host)
+        async with opening:
+            first = opened.model_copy(update={"labels": {**opened.labels, **labels}, **_history(sample)})
+            return LocalSession(await host.open(session_id, first, reopen=True), host)
 
     link = WorkerLink(exchange, order.asked)
     plan = replace(order.plan, price=pricing(opened.config))
