@@ -54,6 +54,7 @@ def pytest_configure() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file together where two processes share them, and all that start clusters in one of them."""
     for item in items:
