@@ -8,8 +8,6 @@ PYTHON ?=
 PYTHONS := $(PYTHON) python3.11 python3.12 python3.13 python3
 SEED ?= 1
 ARGS ?=
-# Tests that start clusters are one group, which a process of its own runs one by one; see tests/conftest.py.
-SIDE_BY_SIDE ?= -n 2 --dist loadgroup --no-loadscope-reorder
 
 # pip's way to name an index works for uv too, which does not read it by itself.
 ifdef PIP_INDEX_URL
@@ -68,7 +66,7 @@ demo: setup ## evaluate a small model on a local Ray, to a report; needs no key
 
 .PHONY: test test-core test-actors test-drivers
 test: setup ## run every test (ARGS="-k name" selects)
-	$(PY) -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	$(PY) -m pytest $(ARGS)
 test-core: setup ## the tests without Ray, seconds
 	$(PY) -m pytest tests/core $(ARGS)
 test-actors: setup ## the tests on a local Ray cluster

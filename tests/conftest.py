@@ -15,18 +15,6 @@ from tests.postgres import PostgresCluster, running
 
 PROVIDER_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "OPENAI_API_KEY")
 USER_DIRECTORIES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
-# Two clusters at once are more than two cores can do in time.
-CLUSTERS = (
-    "actors/",
-    "drivers/inspecting/test_on_ray",
-    "drivers/test_chat_cluster",
-    "drivers/test_evaluate_on_ray",
-    "drivers/test_examples",
-    "drivers/test_signals",
-    "test_benchmarks",
-    "test_chaos",
-)
-
 # Example times on a shared machine say nothing about the code, so no example has a deadline.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -52,15 +40,6 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
     # Ray's own count of users asks the network.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together where two processes share them, and all that start clusters in one of them."""
-    for item in items:
-        place = item.path.relative_to(Path(__file__).parent).as_posix()
-        group = "clusters" if place.startswith(CLUSTERS) else place
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_finish() -> None:
