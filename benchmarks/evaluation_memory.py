@@ -1,7 +1,7 @@
 """The memory of a run while its samples grow in number: of the program that started it, and of its coordinator.
 
-The rule here: it is the program that a user calls, and what counts is the most that each process had to itself up to a
-number of results.
+The rule here: it is the program that a user calls, less the report at its end, and what counts is the most that each
+process had to itself up to a number of results.
 """
 
 import asyncio
@@ -71,7 +71,7 @@ async def _program(directory: Path, url: str, load: Load) -> asyncio.subprocess.
             *(sys.executable, "-m", "drivers.evaluate", "run", str(directory / "samples.jsonl")),
             *("-m", f"anthropic/{MODEL}", "--base-url", url, "--api-key", f"file:{directory / 'key'}"),
             *("--scorer", "includes", "--concurrency", str(load.at_once), "--address", "local"),
-            *("--data-dir", str(directory), "--out", str(directory / "out")),
+            *("--data-dir", str(directory), "--out", str(directory / "out"), "--no-report"),
             cwd=directory,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdin=asyncio.subprocess.DEVNULL,

@@ -67,7 +67,6 @@ FIGURES: dict[str, set[str]] = {
         "ours on Ray: a further turn, beyond the bare SDK",
         "ours, one process: a sample of one turn, beyond the bare SDK",
         "ours on Ray: 4 samples at once, 2 turns of 0.05 s",
-        "coordinator: grown from 10 to 30 samples",
         "program: grown from 10 to 30 samples",
     },
     "evaluation_inspect": {
