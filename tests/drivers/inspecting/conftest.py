@@ -1,10 +1,27 @@
 """What Inspect would leave behind in the process and in the user's directories, put back or kept away."""
 
+import asyncio
+import gc
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _inspect_leaves_no_loop() -> Iterator[None]:
+    """Close the loops that Inspect made and forgot, or else whichever test comes next is blamed for them."""
+    before = {id(loop) for loop in _loops()}
+    yield
+    for loop in _loops():
+        if id(loop) not in before and not loop.is_running():
+            loop.close()
+
+
+def _loops() -> list[asyncio.AbstractEventLoop]:
+    gc.collect()
+    return [found for found in gc.get_objects() if isinstance(found, asyncio.BaseEventLoop) and not found.is_closed()]
 
 
 @pytest.fixture(autouse=True)
