@@ -18,7 +18,8 @@ from actors.cluster import ClusterInfo, disconnect
 from actors.head import Head
 from actors.journals import RuntimeJournal, journal_of
 from actors.router import spawn_router
-from actors.settings import JOURNAL_NAME, RuntimeSettings
+from actors.settings import JOURNAL_NAME, RuntimeSettings, router_name
+from actors.spawning import started
 from actors.threads import in_thread
 from agent_core.errors import PlacementError, RayconteurError
 from agent_core.journals.postgres import PostgresJournal
@@ -52,15 +53,10 @@ def _try_file(path: Path) -> None:
 async def start_routers(settings: RuntimeSettings, head: Head, stack: AsyncExitStack) -> RuntimeSettings:
     """Start the router, or meet the one of this name: the settings that the runtime goes by.
 
-    What was started here ends with `stack`, unless it is detached.
+    What was started here ends with `stack`, unless it is detached. Raises PlacementError if one does not start.
     """
     first = await spawn_router(0, settings)
-    try:
-        known: RuntimeSettings = await ask(first, "settings")
-    except Gone as error:
-        raise PlacementError(
-            f"The router did not start ({error}). Look at the cluster (`ray status`) and the logs of Ray.", "no_start"
-        ) from None
+    known: RuntimeSettings = await started(router_name(0), first, "settings")
     if known.founder != settings.founder:
         return known
     # The first shard is no detached actor: it ends with this program, and all the others when it is gone.

@@ -17,10 +17,10 @@ async def main(model: str = "local/smollm2") -> None:
     """Speak to the first turn before its next model call, and stop the second in the middle of its text."""
     async with Runtime() as rt:
         session = await rt.session(model=model, tools=[population])
-        first, story = await session.submit("What is the population of Vienna?"), 0
+        first, steered, story = await session.submit("What is the population of Vienna?"), "", 0
         async for cursor, event in session.events(after=Cursor()):
-            if event.kind == "tool_batch":
-                await session.submit("Say hello, and then tell me the number.", when="next_step")
+            if event.kind == "tool_batch" and not steered:
+                steered = await session.submit("Say hello, and then tell me the number.", when="next_step")
             elif event.kind == "text_chunk":
                 print(event.text, end="", flush=True)
                 story += event.turn_id != first

@@ -42,6 +42,14 @@ def pytest_configure() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file together where there are several workers, and those of the shared cluster in one."""
+    for item in items:
+        where = item.path.relative_to(Path(__file__).parent)
+        item.add_marker(pytest.mark.xdist_group("actors" if where.parts[0] == "actors" else where.as_posix()))
+
+
 def pytest_collection_finish() -> None:
     """Leave every test and what it imported out of what is looked through for garbage from here on."""
     gc.collect()

@@ -7,6 +7,7 @@ might mend, `limit_hit` what the user's own limits ended. No error is without a 
 from typing import NamedTuple
 
 from agent_core.errors import CLUSTER_LOST, ConfigError, ErrorInfo, ProviderError, RayconteurError, SessionError
+from agent_core.evaluation.authors import author_error, is_authors
 from agent_core.evaluation.limits import Limit
 from agent_core.evaluation.result import SampleOutcome
 
@@ -53,7 +54,8 @@ def judge(error: Exception) -> Verdict:
         case ConfigError():
             return Verdict("infrastructure_failed", info)
         case _:
-            return Verdict("infrastructure_failed", info, again=True)
+            # A file or an address may be there the next time; a mistake in the agent's code is made again.
+            return Verdict("infrastructure_failed", info, again=info.boundary != "config" or info.retryable)
 
 
 def is_hopeless(error: ErrorInfo) -> bool:
@@ -81,5 +83,9 @@ def _info(error: Exception) -> ErrorInfo:
         return error.info()
     if isinstance(cause, RayconteurError):
         return cause.info()
-    text = f"{type(error).__name__}: {error}".strip(": ")
-    return ErrorInfo(boundary="placement", kind=type(error).__name__, message=text[:LONGEST_MESSAGE], retryable=True)
+    kind = type(error).__name__
+    if is_authors(error):
+        told = f"The agent's own code failed.\n{author_error(error)}\nMend it, then requeue what failed."
+        return ErrorInfo(boundary="config", kind=kind, message=told, retryable=isinstance(error, OSError))
+    text = f"{kind}: {error}".strip(": ")
+    return ErrorInfo(boundary="placement", kind=kind, message=text[:LONGEST_MESSAGE], retryable=True)

@@ -1,6 +1,7 @@
-"""The example programs, run as the README says, with the model that needs no key."""
+"""The example programs, run as the README says."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from agent_core.errors import ConfigError
 from agent_core.local_model.installed import check_installed
+from agent_core.scripted import Knobs, Match, Reply, Rule, Script, ToolCall
+from agent_core.scripted.server import ScriptedServer
 
 
 def is_installed() -> bool:
@@ -19,30 +22,63 @@ def is_installed() -> bool:
     return True
 
 
-pytestmark = [
-    pytest.mark.skipif(not is_installed(), reason="local/smollm2 is not installed: run make setup"),
-    pytest.mark.timeout(240),
-]
+pytestmark = pytest.mark.timeout(240)
+needs_local_model = pytest.mark.skipif(not is_installed(), reason="local/smollm2 is not installed: run make setup")
 
-
-@pytest.mark.parametrize(
-    ("program", "shown"),
-    [
-        (["streaming_tool"], ["[weather {'city': 'Paris'}]", "[ok: sunny and 21 degrees in Paris]", "[completed]"]),
-        (["steer_and_interrupt"], ["[u1 completed;", "[u2 interrupted;", "idle, "]),
-        (["many_sessions", "local/smollm2", "8"], ["{'answered': 8}", "'sessions/0'"]),
-    ],
-    ids=lambda value: value[0] if isinstance(value, list) else None,
+STEERED_AND_INTERRUPTED = Script(
+    rules=(
+        Rule(
+            match=Match(text="population of Vienna", rounds=0),
+            replies=(Reply(tool_calls=(ToolCall(name="population", input={"city": "Vienna"}),)),),
+        ),
+        # What came between the model's two calls has to be in the second one.
+        Rule(match=Match(text="Say hello"), replies=(Reply(text="Hello! It is 2,800,006."),)),
+        Rule(
+            match=Match(text="dragon"),
+            replies=(Reply(text="Once upon a time " * 200, knobs=Knobs(tokens_per_second=20)),),
+        ),
+    )
 )
-async def test_an_example_shows_what_it_promises(program: list[str], shown: list[str], repository: Path) -> None:
+
+
+async def shown_by(repository: Path, *program: str, **environment: str) -> str:
+    """What an example prints, which ends well and has no complaint."""
     name, *arguments = program
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"examples.{name}", *arguments),
         cwd=repository,
+        env=os.environ | environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
     assert (process.returncode, err.decode()) == (0, "")
+    return out.decode()
+
+
+@needs_local_model
+@pytest.mark.parametrize(
+    ("program", "shown"),
+    [
+        (["streaming_tool"], ["[weather {'city': 'Paris'}]", "[ok: sunny and 21 degrees in Paris]", "[completed]"]),
+        (["many_sessions", "local/smollm2", "8"], ["{'answered': 8}", "'sessions/0'"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+async def test_an_example_shows_what_it_promises(program: list[str], shown: list[str], repository: Path) -> None:
+    out = await shown_by(repository, *program)
     for words in shown:
-        assert words in out.decode()
+        assert words in out
+
+
+async def test_the_example_of_steering_tells_how_both_turns_ended(repository: Path) -> None:
+    # A small model may call its tool for ever, so this one is scripted.
+    async with ScriptedServer(STEERED_AND_INTERRUPTED) as server:
+        out = await shown_by(
+            repository,
+            *("steer_and_interrupt", "anthropic/claude-sonnet-4-5"),
+            ANTHROPIC_BASE_URL=server.url,
+            ANTHROPIC_API_KEY="key-of-a-test",
+        )
+    for words in ("Hello! It is 2,800,006.", "[u1 completed;", "Once upon a", "[u2 interrupted;", "idle, "):
+        assert words in out
