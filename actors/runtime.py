@@ -21,7 +21,7 @@ from actors.journals import RuntimeJournal
 from actors.places import DedicatedPlace, Links, SharedPlace
 from actors.router_handle import RouterHandle
 from actors.session_handle import SessionHandle
-from actors.settings import Options, RuntimeSettings, checked, router_name
+from actors.settings import Options, RuntimeSettings, actors_for, checked, router_name
 from actors.starting import cancel, leave, start_routers, started_journal, try_journal
 from actors.threads import in_thread
 from agent_core import archive
@@ -47,15 +47,16 @@ class Runtime:
     else a new local one. A runtime with a `name` is met by other programs that give the same; a `detached` one lives on
     when the program ends, until `stop`. `data_dir` holds the journal, on the machine that this program runs on.
 
-    Of the `options`, `journal` has it in a PostgreSQL database instead, which every actor connects to: a DSN without a
-    password, or `env:NAME` or `file:PATH` of a DSN, to be there on every node. `sessions_per_actor` is 1: every session
-    has an actor of its own, at most `max_actors` (by default as many as memory allows). More than 1: sessions share
-    `session_actors` actors. `executors` run tools, each `executor_slots` calls at once; `compactors`, started when they
-    are first needed, summarise, each `compactor_slots` conversations at once (by default one for every four CPUs; every
-    router has at least one); `routers` are shards of the router. `max_concurrent_requests` bounds the requests of one
-    actor to providers. `durability` is "process" (survives the death of any process) or "power" (also that of the
-    machine). In seconds: a program that is not heard of for a `lease` (30) loses its place in its streams, and goes on
-    from there; a tool waits for `scale_up_wait` (0) for a node that has what it asks for; a session that nobody has
+    Of the `options`, `journal` has it in a PostgreSQL database instead, which every actor connects to: a DSN
+    without a password, or `env:NAME` or `file:PATH` of a DSN, to be there on every node. `sessions_per_actor` is 1:
+    every session has an actor of its own, at most `max_actors` (by default as many as memory allows). More than 1:
+    sessions share `session_actors` actors; without them, as many as keep the cluster busy with `sessions_at_once`.
+    `executors` run tools, each `executor_slots` calls at once; `compactors`, started when they are first needed,
+    summarise, each `compactor_slots` conversations at once (by default one for every four CPUs; every router has at
+    least one); `routers` are shards of the router. `max_concurrent_requests` bounds the requests of one actor to
+    providers. `durability` is "process" (survives the death of any process) or "power" (also that of the machine).
+    In seconds: a program that is not heard of for a `lease` (30) loses its place in its streams, and goes on from
+    there; a tool waits for `scale_up_wait` (0) for a node that has what it asks for; a session that nobody has
     wanted anything of for `put_away_after` (600) is put away until somebody does, and sooner in an actor that takes
     more than `actor_memory` bytes.
     """
@@ -274,18 +275,20 @@ class Runtime:
         return self._open
 
     def _settings(self, cluster: ClusterInfo) -> RuntimeSettings:
-        resources = ray.cluster_resources()
+        resources, options = ray.cluster_resources(), dict(self._options)
+        cpus, at_once = resources.get("CPU", 1), options.pop("sessions_at_once", None)
+        capacity = options.get("sessions_per_actor", at_once)
         return RuntimeSettings(
             **{
                 "max_actors": max(4, int(resources.get("memory", 0) // _ACTOR_BYTES)),
-                "session_actors": max(1, int(resources.get("CPU", 1)) // 2),
-                "compactors": max(1, int(resources.get("CPU", 1)) // 4),
+                "session_actors": actors_for(at_once, capacity, cpus) if at_once else max(1, int(cpus) // 2),
+                "compactors": max(1, int(cpus) // 4),
                 "namespace": self._namespace,
                 "journal_path": str(self._journal_path),
                 "founder": secrets.token_hex(8),
                 "tethered": not self._detached,
                 "node_id": cluster.node_id,
-                **self._options,
+                **options,
             }
         )
 

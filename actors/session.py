@@ -33,7 +33,7 @@ from agent_core.payloads import InterruptMode
 from agent_core.ports import ToolReport
 from agent_core.providers.addressed import AddressedModel
 from agent_core.providers.dispatch import build_model
-from agent_core.session import Ports
+from agent_core.session_ports import Ports
 from agent_core.status import SessionStatus
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 The rule here: names are made from these and from nothing else, so that whoever knows the namespace finds every actor.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
@@ -75,12 +76,16 @@ class RuntimeSettings:
 
 
 class Options(TypedDict, total=False):
-    """What may be chosen when a runtime is opened: fields of `RuntimeSettings`. None is as good as unset."""
+    """What may be chosen when a runtime is opened: fields of `RuntimeSettings`. None is as good as unset.
+
+    `sessions_at_once` is how many sessions are at work together, which `session_actors` follows from: see `actors_for`.
+    """
 
     journal: str | None
     durability: Durability
     sessions_per_actor: int | None
     session_actors: int | None
+    sessions_at_once: int | None
     max_actors: int | None
     executors: int | None
     executor_slots: int | None
@@ -94,9 +99,21 @@ class Options(TypedDict, total=False):
     actor_memory: int | None
 
 
+SESSIONS_AT_ONCE = 100
+"""How many sessions at work keep an actor busy."""
 _SHORTEST_LEASE = 0.5
 _SHORTEST_REST = 0.1
 _SHARED_CAPACITY = 10_000
+
+
+def actors_for(at_once: int, capacity: int, cpus: float) -> int:
+    """How many shared actors do best for so many sessions at work together.
+
+    One for each `SESSIONS_AT_ONCE`, but no more than there are CPUs, unless `capacity`, the most sessions of an actor,
+    asks for more.
+    """
+    busy = math.ceil(at_once / SESSIONS_AT_ONCE)
+    return max(math.ceil(at_once / capacity), min(busy, int(cpus)), 1)
 
 
 def checked(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from agent_core.entries import Opened
 from agent_core.errors import Fenced, PlacementError, RayconteurError, SessionError
 from agent_core.messages import SessionId
 from agent_core.ports import Record
-from agent_core.session import Ports, Shell
+from agent_core.session import Shell
+from agent_core.session_ports import Ports
 from agent_core.snapshotting import claimed
 
 # A full host makes room for more than the one that needs it: this part of what it may hold.

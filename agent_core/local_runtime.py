@@ -40,7 +40,7 @@ from agent_core.opening import (
 )
 from agent_core.providers.addressed import AddressedModel
 from agent_core.providers.dispatch import build_model
-from agent_core.session import Ports
+from agent_core.session_ports import Ports
 from agent_core.tools import LocalToolExecutor
 
 if TYPE_CHECKING:

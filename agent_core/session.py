@@ -6,13 +6,11 @@ tool calls) waits in the outbox until the entries before it are in the journal; 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import assert_never
 
 from agent_core import commands as out
 from agent_core import inputs
 from agent_core.compaction_results import CompactionResults
-from agent_core.config import SessionConfig
 from agent_core.conversation import Conversation
 from agent_core.entries import Entry, TurnEnded
 from agent_core.errors import RayconteurError, SessionClosed, SessionError
@@ -22,16 +20,12 @@ from agent_core.outbox import Outbox
 from agent_core.payloads import Delta, UserInput
 from agent_core.ports import (
     Claim,
-    Clock,
     CompactionReport,
-    Compactor,
-    Journal,
-    Model,
     Record,
-    ToolExecutor,
     ToolReport,
 )
 from agent_core.session_log import SessionLog
+from agent_core.session_ports import Ports
 from agent_core.snapshotting import Snapshots, whole
 from agent_core.status import CompactResult, SessionStatus
 from agent_core.stream import EventStream
@@ -40,25 +34,6 @@ from agent_core.turn import Machine
 
 MAILBOX = 32
 PUT_AWAY = "put_away"
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What the sessions of one process perform their commands with.
-
-    `limit_of` gives a model's context window in tokens, or raises ConfigError. `owner` names the process in the
-    journal. Between two snapshots of a session there are `snapshot_after` records at least.
-    """
-
-    model: Model
-    tools: ToolExecutor
-    journal: Journal
-    clock: Clock
-    compactor: Compactor
-    limit_of: Callable[[SessionConfig], int]
-    owner: str = "local"
-    node: str = ""
-    snapshot_after: int = 200
 
 
 class Shell:
@@ -76,7 +51,7 @@ class Shell:
         self.epoch = claim.epoch
         self._on_lost = on_lost
         self._snapshots = Snapshots(conversation, claim, ports.journal, ports.snapshot_after)
-        self._calls = ModelCalls(ports.model, self._listen)
+        self._calls = ModelCalls(ports.model, self._listen, ports.observer)
         self._waiting_ends: dict[TurnId, list[asyncio.Future[TurnResult]]] = {}
         self._compaction: str | None = None
         self._compactions = CompactionResults()
@@ -203,6 +178,7 @@ class Shell:
         self.stream.fact(record)
         entry: Entry = record.entry
         self._log.fact(entry)
+        self._ports.observer.fact(self._conversation, record)
         if isinstance(entry, TurnEnded):
             if self._outbox.empty:
                 self._snapshots.take_if_due()
@@ -251,6 +227,7 @@ class Shell:
             case out.StartCompaction():
                 self._compaction = command.job.key
                 self._log.summary_asked(command.job, command.priority)
+                self._ports.observer.summary_asked(command.job, command.priority)
                 compactor.submit(command.job, command.priority, self._hear)
             case out.PromoteCompaction():
                 compactor.promote(command.key, command.priority)
@@ -260,6 +237,7 @@ class Shell:
     def _hear(self, report: CompactionReport) -> None:
         if self.lost is None:
             self._log.summary_told(report)
+            self._ports.observer.summary_told(report)
             self.feed(inputs.FromCompactor(report))
 
     def _start_timer(self, timer: out.StartTimer) -> None:
@@ -392,7 +370,7 @@ class Shell:
         if self._closing is not None:
             self._closing.set()
             self._closing = None
-        while self._room:
-            room = self._room.pop(0)
+        for room in self._room:
             if not room.done():
                 room.set_result(None)
+        self._room.clear()

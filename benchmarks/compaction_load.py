@@ -36,7 +36,8 @@ from agent_core.payloads import StatusChanged
 from agent_core.providers.dispatch import build_model
 from agent_core.scripted import Knobs, Reply, Rule, Script, SummaryKnobs
 from agent_core.scripted.process import ScriptedServerProcess
-from agent_core.session import Ports, Shell
+from agent_core.session import Shell
+from agent_core.session_ports import Ports
 from agent_core.submission import payload_of
 from agent_core.tools import LocalToolExecutor
 from benchmarks.rig import config_of

@@ -72,7 +72,8 @@ async def on_ray(stack: AsyncExitStack, server: ScriptedServerProcess, load: Loa
             "local",
             dashboard=False,
             data_dir=directory,
-            session_actors=actors or load.actors,
+            session_actors=actors or None,
+            sessions_at_once=load.at_once,
             sessions_per_actor=max(2, load.at_once),
             max_concurrent_requests=load.at_once,
         )

@@ -5,7 +5,6 @@ log. A run that does not score every sample is no measurement.
 """
 
 import json
-import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -31,8 +30,6 @@ from agent_core.scripted import Knobs, Reply, Rule, Script
 ANSWER = "The capital of Switzerland is Bern, and that is where its parliament sits."
 TARGET = "Bern"
 FURTHER = "Are you sure? Please say it again, and say why."
-SAMPLES_PER_ACTOR = 100
-"""As many samples at once as `evaluate run` packs on one actor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +44,6 @@ class Load:
     def calls(self) -> int:
         """How often the model is asked."""
         return self.samples * self.turns
-
-    @property
-    def actors(self) -> int:
-        """How many session actors carry it."""
-        return math.ceil(self.at_once / SAMPLES_PER_ACTOR)
 
     def as_line(self) -> bytes:
         """As a line of JSON, for another process."""

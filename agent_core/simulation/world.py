@@ -19,7 +19,7 @@ from agent_core.local_session import LocalSession
 from agent_core.messages import Message, SessionId
 from agent_core.opening import check_history
 from agent_core.ports import Record
-from agent_core.session import Ports
+from agent_core.session_ports import Ports
 from agent_core.simulation import rules
 from agent_core.simulation.compactor import SimulatedCompactors
 from agent_core.simulation.parts import (

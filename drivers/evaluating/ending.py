@@ -81,7 +81,8 @@ def _report(places: Places, *, as_json: bool) -> None:
         whole = places.results.name == RESULTS_NAME
         path = write_report(places.results.parent if whole else places.results)
     except (OSError, ConfigError) as error:
-        _say(Console(file=sys.stderr), f"The report could not be made: {error}")
+        why = error if isinstance(error, ConfigError) else f"{error.filename or 'its file'}: {error.strerror or error}."
+        _say(Console(file=sys.stderr), f"The report could not be made: {why}")
         return
     print(f"report: {path}", file=sys.stderr if as_json else sys.stdout)
 

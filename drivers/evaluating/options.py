@@ -11,9 +11,6 @@ import typer
 RUN_PANEL = "Run"
 OUTPUT_PANEL = "Results"
 
-# Samples of one turn that one actor process carries without becoming what they wait for.
-SAMPLES_PER_ACTOR = 100
-
 
 def _option(*names: str, panel: str, help: str, **settings: Any) -> Any:  # noqa: A002 - typer's own word
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=False, **settings)
@@ -34,7 +31,7 @@ class RunOptions:
             panel=RUN_PANEL,
             metavar="COUNT",
             min=1,
-            help=f"Actor processes that the sessions are packed on (one for each {SAMPLES_PER_ACTOR} at once).",
+            help="Actor processes that the sessions are packed on (one for each 100 at once, at most one per CPU).",
         ),
     ] = None
     sessions_per_actor: Annotated[

@@ -6,7 +6,6 @@ second one leaves at once. Whatever ends the run, the summary counts every sampl
 
 import asyncio
 import importlib
-import math
 import os
 import signal
 import sys
@@ -31,7 +30,7 @@ from drivers.chatting.quiet import Quiet
 from drivers.errors import ending_signals
 from drivers.evaluating.exporting import spec_of
 from drivers.evaluating.job import Job
-from drivers.evaluating.options import SAMPLES_PER_ACTOR, RunOptions
+from drivers.evaluating.options import RunOptions
 from drivers.evaluating.progress import Meter, shown
 from drivers.evaluating.pumping import pumped
 from drivers.options import PlaceOptions
@@ -214,28 +213,27 @@ def _runtime(place: PlaceOptions, options: RunOptions, run_id: str) -> Any:
     if place.in_process:
         local = importlib.import_module("agent_core.local_runtime").LocalRuntime
         return local(data_dir=place.data_dir, journal=place.journal, max_concurrent_requests=at_once)
-    actors, each = packing(options)
     return importlib.import_module("actors").Runtime(
         place.address or ("auto" if options.detach else None),
         name=place.name or (f"evaluation-{run_id}" if options.detach else None),
         detached=options.detach,
         data_dir=place.data_dir,
         journal=place.journal,
-        sessions_per_actor=each,
-        session_actors=actors,
+        sessions_per_actor=packing(options),
+        session_actors=options.actors,
+        sessions_at_once=at_once,
         max_concurrent_requests=at_once,
     )
 
 
-def packing(options: RunOptions) -> tuple[int, int]:
-    """How many session actors there are, and the most sessions on each. Raises ConfigError if they are too few."""
-    at_once = options.concurrency
+def packing(options: RunOptions) -> int:
+    """The most sessions on one actor. Raises ConfigError if all the actors that may be are too few."""
+    at_once, actors = options.concurrency, options.actors
     # A sample that ends and the one that takes its place are both there for a moment.
     each = options.sessions_per_actor or max(2, at_once)
-    actors = options.actors or math.ceil(at_once / min(each, SAMPLES_PER_ACTOR))
-    if actors * each < at_once:
+    if actors is not None and actors * each < at_once:
         raise ConfigError(
             f"--actors {actors} with --sessions-per-actor {each} hold {actors * each} sessions, fewer than"
             f" --concurrency {at_once}. Raise one of them, or lower --concurrency."
         )
-    return actors, each
+    return each

@@ -6,6 +6,7 @@ is made anew from them.
 
 import asyncio
 import shutil
+import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
@@ -85,6 +86,7 @@ def _scorers(named: list[str] | None, task: str | None) -> "tuple[Scorer, ...]":
 async def _score(
     places: "Places", to: Path | None, scorers: "tuple[Scorer, ...]", how: "Rescoring", *, as_json: bool
 ) -> int:
+    from agent_core.evaluation.result import FINAL
     from agent_core.evaluation.results_file import ResultsFile
     from drivers.evaluating.ending import show, standing
     from drivers.evaluating.exporting import in_place, write_eval
@@ -103,6 +105,8 @@ async def _score(
         await asyncio.to_thread(in_place, target.log, lambda path: write_eval(target, path))
     summary = standing(target)
     show(summary, target, as_json=as_json)
+    if left := sum(number for outcome, number in summary.outcomes.items() if outcome not in FINAL):
+        print(f"{left:,} without an answer: resume scores them as the run did. Then score it again.", file=sys.stderr)
     return 1 if summary.outcomes.get("unscored") else 0
 
 

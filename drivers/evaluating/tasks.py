@@ -190,6 +190,9 @@ def _split(file: str) -> tuple[Path, str | None]:
         if not function:
             raise ConfigError(f"{file}: name the task behind the @, as in {name}@NAME.")
         return Path(name), function
+    before, colon, after = file.rpartition(":")
+    if colon and before.endswith(".py") and after.isidentifier() and not Path(file).exists():
+        raise ConfigError(f"{file}: name the task behind an @, as in {before}@{after}.")
     if file != STDIN and Path(file).is_dir():
         raise ConfigError(f"{file}: is a directory. Name a task or a file of samples in it.")
     return Path(file), None

@@ -54,7 +54,10 @@ async def test_the_local_model_answers_at_its_nodes_address(model: LocalModelHan
     assert urlsplit(url).hostname == get_node_ip_address()
     async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
         answer = await client.chat.completions.create(
-            model=MODEL_NAME, max_tokens=16, messages=[{"role": "user", "content": "What is the capital of France?"}]
+            model=MODEL_NAME,
+            max_tokens=16,
+            messages=[{"role": "user", "content": "What is the capital of France?"}],
+            temperature=0,
         )
     assert "Paris" in (answer.choices[0].message.content or "")
 

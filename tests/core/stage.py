@@ -13,8 +13,10 @@ from agent_core.hosting import SessionHost
 from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
+from agent_core.observing import Observer, Observers
 from agent_core.ports import Append, Claim, JournalOutcome, ModelRequest, Record
-from agent_core.session import Ports, Shell
+from agent_core.session import Shell
+from agent_core.session_ports import Ports
 from agent_core.testing import FakeCompactor, FakeModel, FakeTools, ManualClock, Says
 from agent_core.tools.definition import ToolDefinition
 from tests.core.playbook import LIMIT, SESSION
@@ -60,7 +62,7 @@ class Stage:
         self.compactor = FakeCompactor()
         self.host = self.another_host()
 
-    def another_host(self, owner: str = "local", capacity: int = 100) -> SessionHost:
+    def another_host(self, owner: str = "local", capacity: int = 100, observer: Observer | None = None) -> SessionHost:
         """Another process: it has the same journal, model and tools."""
         ports = Ports(
             self.model,
@@ -70,6 +72,7 @@ class Stage:
             self.compactor,
             lambda config: config.context_limit or LIMIT,
             owner,
+            observer=observer or Observers(),
         )
         return SessionHost(ports, capacity)
 

@@ -159,6 +159,8 @@ WEATHER: ToolParam = {
     "description": "Tell the weather in a city.",
     "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
 }
+# The likeliest words, always.
+SURE = {"temperature": 0}
 TOO_LONG = "word " * 600
 
 
@@ -186,7 +188,7 @@ async def gpt(url: str) -> AsyncIterator[AsyncOpenAI]:
 
 @needs_model
 async def test_anthropic_messages_are_answered(claude: AsyncAnthropic) -> None:
-    message = await claude.messages.create(model=MODEL_NAME, max_tokens=16, messages=SAY_HI)
+    message = await claude.messages.create(model=MODEL_NAME, max_tokens=16, messages=SAY_HI, extra_body=SURE)
     assert "Paris" in "".join(block.text for block in message.content if block.type == "text")
     assert message.stop_reason == "end_turn"
     assert message.usage.input_tokens + (message.usage.cache_read_input_tokens or 0) > 10
@@ -195,7 +197,7 @@ async def test_anthropic_messages_are_answered(claude: AsyncAnthropic) -> None:
 
 @needs_model
 async def test_anthropic_messages_are_streamed(claude: AsyncAnthropic) -> None:
-    async with claude.messages.stream(model=MODEL_NAME, max_tokens=16, messages=SAY_HI) as stream:
+    async with claude.messages.stream(model=MODEL_NAME, max_tokens=16, messages=SAY_HI, extra_body=SURE) as stream:
         texts = [text async for text in stream.text_stream]
     assert len(texts) > 2
     assert "Paris" in "".join(texts)
@@ -204,12 +206,14 @@ async def test_anthropic_messages_are_streamed(claude: AsyncAnthropic) -> None:
 @needs_model
 async def test_responses_are_answered_and_streamed(gpt: AsyncOpenAI) -> None:
     question = "What is the capital of France?"
-    response = await gpt.responses.create(model=MODEL_NAME, input=question, max_output_tokens=16, store=False)
+    response = await gpt.responses.create(
+        model=MODEL_NAME, input=question, max_output_tokens=16, store=False, temperature=0
+    )
     assert "Paris" in response.output_text
     assert response.usage is not None
     assert response.usage.output_tokens > 1
     stream = await gpt.responses.create(
-        model=MODEL_NAME, input=question, max_output_tokens=16, store=False, stream=True
+        model=MODEL_NAME, input=question, max_output_tokens=16, store=False, temperature=0, stream=True
     )
     events = [event async for event in stream]
     assert "Paris" in "".join(event.delta for event in events if event.type == "response.output_text.delta")
@@ -219,13 +223,17 @@ async def test_responses_are_answered_and_streamed(gpt: AsyncOpenAI) -> None:
 @needs_model
 async def test_chat_completions_are_answered_and_streamed(gpt: AsyncOpenAI) -> None:
     answer = await gpt.chat.completions.create(
-        model=MODEL_NAME, max_tokens=16, messages=[{"role": "user", "content": "What is the capital of France?"}]
+        model=MODEL_NAME,
+        max_tokens=16,
+        messages=[{"role": "user", "content": "What is the capital of France?"}],
+        temperature=0,
     )
     assert "Paris" in (answer.choices[0].message.content or "")
     stream = await gpt.chat.completions.create(
         model=MODEL_NAME,
         max_tokens=16,
         messages=[{"role": "user", "content": "What is the capital of France?"}],
+        temperature=0,
         stream=True,
         stream_options={"include_usage": True},
     )
@@ -237,14 +245,18 @@ async def test_chat_completions_are_answered_and_streamed(gpt: AsyncOpenAI) -> N
 @needs_model
 async def test_a_tool_that_the_user_names_is_called_and_its_result_used(claude: AsyncAnthropic) -> None:
     told: list[MessageParam] = [{"role": "user", "content": "What is the weather in Oslo?"}]
-    call = await claude.messages.create(model=MODEL_NAME, max_tokens=64, messages=told, tools=[WEATHER])
+    call = await claude.messages.create(
+        model=MODEL_NAME, max_tokens=64, messages=told, tools=[WEATHER], extra_body=SURE
+    )
     (use,) = [block for block in call.content if block.type == "tool_use"]
     assert (use.name, use.input, call.stop_reason) == ("weather", {"city": "Oslo"}, "tool_use")
     told += [
         {"role": "assistant", "content": [use.to_dict()]},  # type: ignore[list-item]
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": use.id, "content": "sunny, 21 degrees"}]},
     ]
-    answer = await claude.messages.create(model=MODEL_NAME, max_tokens=64, messages=told, tools=[WEATHER])
+    answer = await claude.messages.create(
+        model=MODEL_NAME, max_tokens=64, messages=told, tools=[WEATHER], extra_body=SURE
+    )
     assert answer.stop_reason == "end_turn"
     assert "sunny" in "".join(block.text for block in answer.content if block.type == "text")
 

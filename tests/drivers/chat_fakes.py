@@ -21,7 +21,7 @@ from agent_core.hosting import SessionHost
 from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
-from agent_core.session import Ports
+from agent_core.session_ports import Ports
 from agent_core.testing import FakeCompactor, FakeModel, FakeTools, ManualClock, Says
 from agent_core.tools.definition import ToolDefinition, ToolReference
 from drivers.chatting.connection import Connect, Connected

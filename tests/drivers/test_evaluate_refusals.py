@@ -98,6 +98,8 @@ def test_a_file_that_is_not_there_or_of_no_known_kind_is_refused(
     assert "--format" in refused(offline, capsys)
     offline.questions = tmp_path
     assert "is a directory" in refused(offline, capsys, "--format", "jsonl")
+    offline.questions = tmp_path / "tasks.py:capitals"
+    assert "tasks.py@capitals" in refused(offline, capsys)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from actors.settings import actors_for
 from agent_core.errors import ConfigError
 from agent_core.evaluation.configuration import RunRecord
 from agent_core.evaluation.index import RunIndex
@@ -325,8 +326,11 @@ def test_the_command_to_go_on_needs_only_the_place_unless_samples_were_piped_in(
 
 
 def test_sessions_are_packed_on_few_actors_that_hold_them_all() -> None:
-    assert packing(RunOptions(concurrency=16)) == (1, 16)
-    assert packing(RunOptions(concurrency=250)) == (3, 250)
-    assert packing(RunOptions(concurrency=64, sessions_per_actor=16)) == (4, 16)
+    assert packing(RunOptions(concurrency=16)) == 16
+    assert packing(RunOptions(concurrency=1)) == 2
+    assert packing(RunOptions(concurrency=64, sessions_per_actor=16)) == 16
+    assert [actors_for(at_once, at_once, cpus=2) for at_once in (16, 100, 101, 1_000)] == [1, 1, 2, 2]
+    assert actors_for(1_000, 1_000, cpus=64) == 10
+    assert actors_for(64, 16, cpus=1) == 4
     with pytest.raises(ConfigError, match=re.escape("--actors 2 with --sessions-per-actor 4 hold 8")):
         packing(RunOptions(concurrency=16, actors=2, sessions_per_actor=4))

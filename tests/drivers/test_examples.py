@@ -25,6 +25,13 @@ def is_installed() -> bool:
 pytestmark = pytest.mark.timeout(240)
 needs_local_model = pytest.mark.skipif(not is_installed(), reason="local/smollm2 is not installed: run make setup")
 
+# What a small model says, and whether it calls a tool, is no promise of the examples.
+ASKED_FOR_WEATHER = Script(
+    rules=(
+        Rule(match=Match(rounds=0), replies=(Reply(tool_calls=(ToolCall(name="weather", input={"city": "Paris"}),)),)),
+        Rule(replies=(Reply(text="It is {{results}}."),)),
+    )
+)
 STEERED_AND_INTERRUPTED = Script(
     rules=(
         Rule(
@@ -57,28 +64,33 @@ async def shown_by(repository: Path, *program: str, **environment: str) -> str:
 
 
 @needs_local_model
+async def test_the_example_of_many_sessions_has_them_all_answered_by_the_local_model(repository: Path) -> None:
+    out = await shown_by(repository, "many_sessions", "local/smollm2", "8")
+    assert "{'answered': 8}" in out
+    assert "'sessions/0'" in out
+
+
 @pytest.mark.parametrize(
-    ("program", "shown"),
+    ("name", "script", "shown"),
     [
-        (["streaming_tool"], ["[weather {'city': 'Paris'}]", "[ok: sunny and 21 degrees in Paris]", "[completed]"]),
-        (["many_sessions", "local/smollm2", "8"], ["{'answered': 8}", "'sessions/0'"]),
+        (
+            "streaming_tool",
+            ASKED_FOR_WEATHER,
+            ("[weather {'city': 'Paris'}]", "[ok: sunny and 21 degrees in Paris]", "It is sunny", "[completed]"),
+        ),
+        (
+            "steer_and_interrupt",
+            STEERED_AND_INTERRUPTED,
+            ("Hello! It is 2,800,006.", "[u1 completed;", "Once upon a", "[u2 interrupted;", "idle, "),
+        ),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else None,
+    ids=["streaming_tool", "steer_and_interrupt"],
 )
-async def test_an_example_shows_what_it_promises(program: list[str], shown: list[str], repository: Path) -> None:
-    out = await shown_by(repository, *program)
+async def test_an_example_shows_what_it_promises(
+    name: str, script: Script, shown: tuple[str, ...], repository: Path
+) -> None:
+    async with ScriptedServer(script) as server:
+        key = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "key-of-a-test"}
+        out = await shown_by(repository, name, "anthropic/claude-sonnet-4-5", **key)
     for words in shown:
-        assert words in out
-
-
-async def test_the_example_of_steering_tells_how_both_turns_ended(repository: Path) -> None:
-    # A small model may call its tool for ever, so this one is scripted.
-    async with ScriptedServer(STEERED_AND_INTERRUPTED) as server:
-        out = await shown_by(
-            repository,
-            *("steer_and_interrupt", "anthropic/claude-sonnet-4-5"),
-            ANTHROPIC_BASE_URL=server.url,
-            ANTHROPIC_API_KEY="key-of-a-test",
-        )
-    for words in ("Hello! It is 2,800,006.", "[u1 completed;", "Once upon a", "[u2 interrupted;", "idle, "):
         assert words in out

@@ -19,7 +19,8 @@ from agent_core.journals.memory import MemoryJournal
 from agent_core.messages import SessionId, TurnId
 from agent_core.ports import Record
 from agent_core.seeding import regular
-from agent_core.session import Ports, Shell
+from agent_core.session import Shell
+from agent_core.session_ports import Ports
 from agent_core.simulation.processes import Process
 from agent_core.simulation.world import LoopClock, ProcessDied
 from agent_core.stream import Subscription

@@ -22,7 +22,7 @@ from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId, Usage
 from agent_core.ports import ModelRequest
-from agent_core.session import Ports
+from agent_core.session_ports import Ports
 from agent_core.session_protocol import Session
 from agent_core.testing import FakeCompactor, FakeModel, FakeTools, Says
 

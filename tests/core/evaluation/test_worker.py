@@ -24,7 +24,7 @@ from agent_core.evaluation.summary import Tally
 from agent_core.evaluation.worker import WorkOrder, work
 from agent_core.hosting import SessionHost
 from agent_core.journals.memory import MemoryJournal
-from agent_core.session import Ports
+from agent_core.session_ports import Ports
 from agent_core.session_protocol import Session
 from agent_core.testing import FakeCompactor, FakeModel, FakeTools
 
