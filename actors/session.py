@@ -33,6 +33,7 @@ from agent_core.payloads import InterruptMode
 from agent_core.ports import ToolReport
 from agent_core.providers.addressed import AddressedModel
 from agent_core.providers.dispatch import build_model
+from agent_core.response_cache import CachingModel
 from agent_core.session_ports import Ports
 from agent_core.status import SessionStatus
 
@@ -84,10 +85,10 @@ class SessionActor:
             model = build_model(self._settings.max_concurrent_requests, clock, random.Random())
             self._tools = ToolDispatcher(self._settings, self._name, clock)
             node = ray.get_runtime_context().get_node_id()
-            addressed = AddressedModel(model, self._local_url)
+            asked = CachingModel(AddressedModel(model, self._local_url), clock)
             self._compactions = CompactionDispatcher(self._settings, clock)
             ports = Ports(
-                addressed, self._tools, journal, clock, self._compactions, context_limit, owner=self._name, node=node
+                asked, self._tools, journal, clock, self._compactions, context_limit, owner=self._name, node=node
             )
             self._host = SessionHost(ports, self._capacity)
             self._keep(self._sweep())

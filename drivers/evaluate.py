@@ -78,7 +78,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - each is a group of options
     place.check()
     task = resolve(file, samples, task_options, limits, tools=model.loaded_tools())
     model = task.model(model)
-    given = {**model.fields(), **compaction.fields(), "request_class": "batch", "streaming": running.stream}
+    given = {**model.fields(), **compaction.fields(), **running.fields(here=place.is_here)}
     model.check_window()
     # On a cluster elsewhere the key has to be there, not here.
     if place.is_here:
