@@ -104,9 +104,9 @@ def test_the_image_has_to_be_chosen(written: dict[str, Any]) -> None:
     assert images == {written["metadata"]["image"]}
 
 
-def shown(repository: Path) -> list[list[str]]:
-    """The commands that the head of the file shows, as words."""
-    head = (repository / "cluster.yaml").read_text().partition("\ncluster_name:")[0]
+def shown(repository: Path, name: str = "cluster.yaml") -> list[list[str]]:
+    """The commands that the head of a file for the launcher shows, as words."""
+    head = (repository / name).read_text().partition("\ncluster_name:")[0]
     lines = re.sub(r"\\\n#\s*", "", head).splitlines()
     # What a command does stands behind it, after three spaces or more.
     commands = [re.split(r"\s{3,}", line.removeprefix("#").strip())[0] for line in lines if line.startswith("#   ")]
