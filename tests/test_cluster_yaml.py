@@ -65,6 +65,11 @@ def test_session_and_tool_nodes_are_scaled_apart(prepared: dict[str, Any]) -> No
     assert types["head"]["resources"]["CPU"] == 0
 
 
+def test_no_node_gives_its_credentials_to_a_bare_request(prepared: dict[str, Any]) -> None:
+    for node in prepared["available_node_types"].values():
+        assert node["node_config"]["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+
+
 def test_head_command_starts_the_autoscaler(prepared: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     warn_about_bad_start_command(prepared["head_start_ray_commands"], False)
     assert not capsys.readouterr().out

@@ -65,14 +65,15 @@ class LaunchedCluster:
             shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "requirements.lock", checkout)
         (self.desk.home / "model-key").write_text(key)
-        (checkout / FILE).write_text(yaml.safe_dump(self._chosen(), sort_keys=False))
+        (checkout / FILE).write_text(yaml.safe_dump(self.chosen(), sort_keys=False))
         for machine in (self.head, *self.workers):
             # A machine that has the packages already: set-up finds that and downloads nothing.
             (machine.home / "rayconteur").mkdir()
             (machine.home / "rayconteur" / "venv").symlink_to(PACKAGES)
             shutil.copy(ROOT / "requirements.lock", machine.home / "rayconteur" / "installed.lock")
 
-    def _chosen(self) -> dict[str, Any]:
+    def chosen(self) -> dict[str, Any]:
+        """The launcher's file with what a user has to choose."""
         written: dict[str, Any] = yaml.safe_load((ROOT / FILE).read_text())
         provider = {"head_ip": self.head.address, "worker_ips": [worker.address for worker in self.workers]}
         written["provider"] |= provider

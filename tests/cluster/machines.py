@@ -144,7 +144,7 @@ class Machines:
 
     async def _boot(self, machine: Machine) -> None:
         sshd = shutil.which("sshd") or "sshd"
-        script = f"{self._mounts(machine)}\necho ready; read -r go\nexec {sshd} -D -e -f {HOME}/.ssh/sshd_config"
+        script = f"{self.mounts(machine)}\necho ready; read -r go\nexec {sshd} -D -e -f {HOME}/.ssh/sshd_config"
         with (machine.place / "sshd.log").open("wb") as log:
             machine.process = await asyncio.create_subprocess_exec(
                 *("unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"),
@@ -171,7 +171,7 @@ class Machines:
         await machine.process.stdin.drain()
         await _listens(machine.address, 22)
 
-    def _mounts(self, machine: Machine) -> str:
+    def mounts(self, machine: Machine) -> str:
         """The commands that give a machine its own directories and nothing but reading of the rest."""
         place = machine.place
         kept = {PACKAGES, Path(sys.base_prefix).resolve()}
