@@ -2,7 +2,7 @@
 
 It proves what a cluster of one machine cannot: that `cluster-local.yaml` starts a cluster over SSH; that an evaluation
 runs across machines which share no disk; that a machine whose network is lost in the middle, and comes back, costs no
-sample. Needs Linux and root, for namespaces and sshd; takes some four minutes. AWS and Kubernetes it cannot try.
+sample. Needs Linux and root, for namespaces and sshd; takes some five minutes. AWS and Kubernetes it cannot try.
 
 The rule here: every row of the table is something that was seen. It exits with 0 if all of it was as it should be, 1
 if not, 2 if this host cannot do it, 130 after Ctrl-C.
@@ -79,13 +79,12 @@ class Check:
         began = time.monotonic()
         await cluster.launch()
         seen.note("`ray up` until all three are nodes", f"{time.monotonic() - began:.0f} s")
-        await self._job_that_loses_a_machine()
-        await self._joined_from_the_head()
-        await cluster.take_down()
-        left = sum([await cluster.raylets(machine) for machine in (cluster.head, *cluster.workers)])
-        seen.note("nodes that still run after `ray down`", left, good=left == 0)
+        lost = await self._job_that_loses_a_machine()
+        await self._joined_from_the_head(lost)
+        await self._taken_down()
 
-    async def _job_that_loses_a_machine(self) -> None:
+    async def _job_that_loses_a_machine(self) -> Machine:
+        """An evaluation from the user's machine. Returns the machine that was lost on the way."""
         cluster, seen = self.cluster, self.seen
         self._ask("questions.jsonl", self.samples)
         line = evaluation("'~/runs/first/'", "questions.jsonl", self._model)
@@ -108,6 +107,7 @@ class Check:
         extra = f"{requests - planned} beyond one for each turn"
         # A turn that was open on the lost machine is asked again, and no other.
         seen.note("model calls", f"{requests}, {extra}", good=planned <= requests <= planned + AT_ONCE)
+        return lost
 
     async def _cut_off(self, lost: Machine) -> None:
         """Pull a machine's plug, see what the cluster makes of it, and put it back in."""
@@ -125,6 +125,8 @@ class Check:
         actors = await cluster.session_actors()
         moved = f"{waited:.0f} s later {self._done('first') - done} more results, actors: {_shown(actors)}"
         seen.note("without it", moved, good=lost.name not in actors)
+        raylets = await cluster.raylets(lost)
+        seen.note("Ray on it meanwhile", "runs, and knows of nothing" if raylets else "has ended", good=raylets == 1)
         await lost.plug("up")
 
         async def back() -> bool:
@@ -135,7 +137,7 @@ class Check:
         raylets = await cluster.raylets(lost)
         seen.note("nodes that run on it", raylets, good=raylets == 1)
 
-    async def _joined_from_the_head(self) -> None:
+    async def _joined_from_the_head(self, lost: Machine) -> None:
         """A program on a machine of the cluster that joins it, with every machine there again."""
         cluster, seen = self.cluster, self.seen
         count = AT_ONCE * 3
@@ -147,11 +149,25 @@ class Check:
         try:
             await until(self._has("second", AT_ONCE), _LONGEST_S, "the first results of the second evaluation")
             actors = await cluster.session_actors()
-            seen.note("session actors of a second run, joined", _shown(actors), good=len(actors) >= 2)
+            seen.note("session actors of a second run, joined", _shown(actors), good=lost.name in actors)
             await running
         finally:
             running.cancel()
         self._cover("second", count)
+
+    async def _taken_down(self) -> None:
+        """`ray down` stops the head; the others follow when they have missed it for a minute."""
+        cluster, seen = self.cluster, self.seen
+        await cluster.take_down()
+        left = await cluster.raylets(cluster.head)
+        seen.note(
+            "`ray down`", "Ray has ended on the head" if left == 0 else "Ray still runs on the head", good=not left
+        )
+
+        async def ended() -> bool:
+            return not sum([await cluster.raylets(machine) for machine in cluster.workers])
+
+        seen.note("and on the others after", f"{await until(ended, 180, 'Ray to end on the others', 2):.0f} s")
 
     def _ask(self, name: str, count: int) -> None:
         rows = [

@@ -37,7 +37,7 @@ def faults(manifest: dict[str, Any]) -> list[str]:
     return faults_by(known["kinds"][manifest["kind"]] | {"$defs": known["$defs"]}, manifest)
 
 
-def faults_by(schema: dict[str, Any], value: object) -> list[str]:
+def faults_by(schema: dict[str, Any], value: Any) -> list[str]:
     """What a schema has against a value, each with its place."""
     return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(value)]
 
