@@ -22,13 +22,14 @@ from typing import Annotated, Any
 import typer
 
 from tests.cluster.launched import DASHBOARD, CheckFailed, LaunchedCluster, evaluation, until
-from tests.cluster.machines import INSIDE, CannotRunHere, Machine, Machines, enter_bubble
+from tests.cluster.machines import INSIDE, CannotRunHere, Machine, Machines, in_bubble
 
 NAMES = ("desk", "head", "one", "two")
 TURNS = 2
 AT_ONCE = 8
 _MODEL_PORT = 8700
 _LATENCY = 1.5
+_TOOL = "--tools examples.streaming_tool:weather"
 _LONGEST_S = 300.0
 # How much has to be done before the machine is cut off, and how much more after that before it may come back.
 _BEFORE, _MEANWHILE = 0.2, 16
@@ -141,9 +142,9 @@ class Check:
         """A program on a machine of the cluster that joins it, with every machine there again."""
         cluster, seen = self.cluster, self.seen
         count = AT_ONCE * 3
-        self._ask("more.jsonl", count)
+        self._ask("more.jsonl", count, 'call weather {{"city": "{}"}}')
         await cluster.at_desk("ray rsync-up cluster-local.yaml ./ '~/checkout/'")
-        line = evaluation("~/runs/second/", "more.jsonl", self._model, f"--address {cluster.address}")
+        line = evaluation("~/runs/second/", "more.jsonl", self._model, f"{_TOOL} --address {cluster.address}")
         there = f"export RAY_AUTH_MODE=token PATH=$HOME/rayconteur/venv/bin:$PATH; cd ~/checkout && {line}"
         running = asyncio.create_task(cluster.at_desk(f'ray exec cluster-local.yaml "{there}"', seconds=_LONGEST_S))
         try:
@@ -154,6 +155,12 @@ class Check:
         finally:
             running.cancel()
         self._cover("second", count)
+        called = sum("returned: sunny" in line for line in self._results("second").read_text().splitlines())
+        seen.note("samples in which a tool of the checkout ran", called, good=called == count)
+        await cluster.at_desk("ray rsync-down cluster-local.yaml '~/runs/' runs/")
+        copies = [cluster.desk.home / "checkout" / "runs" / run / "results.jsonl" for run in ("first", "second")]
+        same = [copy.read_bytes() == self._results(copy.parent.name).read_bytes() for copy in copies]
+        seen.note("results on the user's machine", f"{sum(same)} of {len(same)} runs", good=all(same))
 
     async def _taken_down(self) -> None:
         """`ray down` stops the head; the others follow when they have missed it for a minute."""
@@ -169,9 +176,9 @@ class Check:
 
         seen.note("and on the others after", f"{await until(ended, 180, 'Ray to end on the others', 2):.0f} s")
 
-    def _ask(self, name: str, count: int) -> None:
+    def _ask(self, name: str, count: int, asked: str = "question {}") -> None:
         rows = [
-            {"id": f"q{n}", "input": f"question <{n}>", "turns": [f"again <{n}>"], "target": f"<{n}>"}
+            {"id": f"q{n}", "input": asked.format(f"<{n}>"), "turns": [f"again <{n}>"], "target": f"<{n}>"}
             for n in range(count)
         ]
         (self.cluster.desk.home / "checkout" / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -213,7 +220,7 @@ def main(
     """Try the cluster on several machines that are namespaces of this host. Needs root."""
     try:
         if INSIDE not in os.environ:
-            enter_bubble(["-m", "tests.cluster.check", *sys.argv[1:]])
+            raise typer.Exit(in_bubble(["-m", "tests.cluster.check", *sys.argv[1:]]))
         check = Check(samples)
         code = _ended(check)
     except CannotRunHere as error:

@@ -23,7 +23,7 @@ DASHBOARD = "http://127.0.0.1:8265"
 # Ray gives a node up that misses three looks. By Ray's own settings that takes a minute.
 _HEALTH = "RAY_health_check_period_ms=1000 RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=3"
 _SMALL = "--num-cpus=1 --object-store-memory=100000000"
-_CODE = ("agent_core", "actors", "drivers")
+_CODE = ("agent_core", "actors", "drivers", "examples")
 _ASK = """\
 import json, pathlib, sys, urllib.request
 token = (pathlib.Path.home() / ".ray" / "auth_token").read_text().strip()

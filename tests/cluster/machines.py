@@ -11,6 +11,7 @@ import os
 import pwd
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -53,8 +54,11 @@ class CannotRunHere(Exception):
     """This host cannot do it; the text says what is needed."""
 
 
-def enter_bubble(arguments: Sequence[str]) -> None:
-    """Start the program again in namespaces of its own, in this process. Raises CannotRunHere if that cannot be."""
+def in_bubble(arguments: Sequence[str]) -> int:
+    """Run the program again in namespaces of its own: its exit code. Raises CannotRunHere if that cannot be.
+
+    SIGTERM ends all of it at once, and so does the death of this process; Ctrl-C is left to the program inside.
+    """
     if sys.platform != "linux" or os.geteuid() != 0:
         raise CannotRunHere("Namespaces and sshd need Linux and root: run it as root (sudo make check-cluster).")
     os.environ["PATH"] = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
@@ -67,8 +71,14 @@ def enter_bubble(arguments: Sequence[str]) -> None:
             f"This host does not let root make namespaces ({tried.stderr.strip()}). A container needs CAP_SYS_ADMIN and"
             " CAP_NET_ADMIN: run it on the host, or in a virtual machine."
         )
-    os.environ[INSIDE] = "1"
-    os.execvp(namespaces[0], [*namespaces, sys.executable, *arguments])
+    inside = subprocess.Popen(
+        ["setpriv", "--pdeathsig=KILL", *namespaces, sys.executable, *arguments], env={**os.environ, INSIDE: "1"}
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The first process of the namespaces, and so every other, ends with the one that made them.
+    signal.signal(signal.SIGTERM, lambda *_: inside.kill())
+    code = inside.wait()
+    return code if code >= 0 else 128 - code
 
 
 @dataclass(slots=True)
