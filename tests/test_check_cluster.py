@@ -1,11 +1,14 @@
 """`make check-cluster` where it cannot run. What it shows where it can takes root and minutes."""
 
+import importlib.metadata
+import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.cluster.launched import HOME, LaunchedCluster
@@ -49,3 +52,31 @@ def test_a_machine_sees_nothing_of_the_checkout_and_can_write_to_its_own_only(re
     for lines, machine in zip((desk, head), machines.all.values(), strict=True):
         assert lines.index("mount -o remount,bind,ro /") < lines.index(f"mount --bind {machine.place}/home {HOME}")
         assert lines[-1] == f"mount --bind {machine.place}/run /run"
+
+
+def test_machines_are_apart_and_nothing_of_them_stays(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cluster.isolation"], cwd=repository, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 2:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen.pop("processes of one").splitlines()[0] == "sshd"
+    # A checkout that holds its packages: those are there, and nothing else of it.
+    assert seen.pop("checkout on one") in {"", ".venv"}
+    assert seen == {
+        "hostnames": "desk one two",
+        "over ssh": "one",
+        "checkout at the desk": f"{repository}/Makefile",
+        "a file of one, on two": f"{HOME}/mine",
+        "the same, looked for there": "0",
+        "a file beside the home": "1",
+        "packages": importlib.metadata.version("ray"),
+        "over ssh, link down": "failed with 255",
+        "over ssh, link up": "one",
+        "first process": "python",
+    }
+    assert not Path("/run/machines").exists()
+    links = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, check=True).stdout
+    assert "to-desk" not in links

@@ -184,10 +184,10 @@ class Machines:
     def mounts(self, machine: Machine) -> str:
         """The commands that give a machine its own directories and nothing but reading of the rest."""
         place = machine.place
-        kept = {PACKAGES, Path(sys.base_prefix).resolve()}
+        kept = {PACKAGES, Path(sys.base_prefix).resolve(), *([ROOT] if machine is self.desk else [])}
         hidden = [*_OWN.values(), *([] if machine is self.desk else [ROOT])]
         lines = ["set -e", f"hostname {machine.name}", f"mkdir -p {place}/kept", "cd /"]
-        again = [(n, path) for n, path in enumerate(kept) if any(path.is_relative_to(each) for each in hidden)]
+        again = [(n, path) for n, path in enumerate(sorted(kept)) if any(path.is_relative_to(each) for each in hidden)]
         for number, path in again:
             lines += [f"mkdir {place}/kept/{number}", f"mount --bind {path} {place}/kept/{number}"]
         lines += ["mount -o remount,bind,ro /", f"mount --bind {place}/hosts /etc/hosts"]
