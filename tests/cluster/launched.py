@@ -183,6 +183,6 @@ async def until(holds: Any, seconds: float, what: str, pause: float = 0.5) -> fl
 
 def evaluation(out: str, questions: str, model: str, more: str = "") -> str:
     """The command that runs an evaluation, as a line of shell."""
-    options = "--model anthropic/scripted --context-limit 100000 --scorer includes --concurrency 8 --actors 8"
+    options = "--model anthropic/scripted --context-limit 100000 --scorer includes --concurrency 8 --actors 4"
     where = f"--base-url {shlex.quote(model)} --api-key file:{HOME}/model-key --out {out} --no-report"
     return f"python -m drivers.evaluate run {questions} {options} {where} {more}".strip()
