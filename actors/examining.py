@@ -10,12 +10,14 @@ import importlib
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import ray
+from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors import examining_node
@@ -25,7 +27,17 @@ from actors.reaching import resolve
 from actors.threads import in_thread
 from agent_core.errors import PlacementError
 
-__all__ = ["Head", "NodeFacts", "Versions", "ask_dashboard", "ask_nodes", "local_versions", "look", "resolve"]
+__all__ = [
+    "Answers",
+    "Head",
+    "NodeFacts",
+    "Versions",
+    "ask_dashboard",
+    "ask_nodes",
+    "local_versions",
+    "look",
+    "resolve",
+]
 
 _PATIENCE = 3.0
 _UNAUTHENTICATED = 401
@@ -61,6 +73,14 @@ class Head:
     nodes: Sequence[NodeSeen]
     dead: int
     dashboard: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a cluster's nodes said, and how many actors with a name each namespace has."""
+
+    nodes: "Sequence[NodeAnswer]"
+    actors: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +178,7 @@ async def ask_dashboard(url: str) -> tuple[int, str]:
 
 async def ask_nodes(
     head: Head, nodes: Sequence[NodeSeen], packages: Sequence[str], variables: Sequence[str], patience: float
-) -> list[NodeAnswer]:
+) -> Answers:
     """What each of the nodes says of itself, all asked at once, each for `patience` seconds at most.
 
     `packages` are names of distributions whose versions are wanted; of the `variables` it is told only whether they are
@@ -170,7 +190,10 @@ async def ask_nodes(
         await in_thread(_join, head.address)
         joined = True
     try:
-        return list(await asyncio.gather(*(_ask(node, packages, variables, patience) for node in nodes)))
+        answers = await asyncio.gather(*(_ask(node, packages, variables, patience) for node in nodes))
+        # Ray types this for one namespace alone.
+        named = cast("list[dict[str, str]]", await in_thread(list_named_actors, all_namespaces=True))
+        return Answers(answers, dict(Counter(item["namespace"] for item in named)))
     finally:
         if joined:
             await in_thread(ray.shutdown)

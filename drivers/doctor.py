@@ -75,14 +75,14 @@ async def _examine(shown: DoctorOptions, model: ModelOptions, place: PlaceOption
     subject = Subject(model, place, asks_model=model.model is not None)
     width = min(shutil.get_terminal_size().columns, 120) if out.isatty() else WIDTH
     coloured = out.isatty() and "NO_COLOR" not in os.environ
-    results: list[Result] = []
+    checks, results = registry.of(place), list[Result]()
     try:
-        async for result in make(registry.of(place), subject):
-            if not shown.json:
-                if not results or results[-1].check.area != result.check.area:
-                    print(result.check.area, file=out)
-                print("\n".join(lines_of(result, width=width, coloured=coloured)), file=out, flush=True)
+        async for result in make(checks, subject):
             results.append(result)
+            if shown.json or (len(results) < len(checks) and checks[len(results)].area == result.check.area):
+                continue
+            area = [made for made in results if made.check.area == result.check.area]
+            print("\n".join(lines_of(area, width=width, coloured=coloured)), file=out, flush=True)
     finally:
         await subject.aclose()
     print(as_json(results) if shown.json else f"\n{total(results)}", file=out, flush=True)

@@ -4,6 +4,7 @@ The rule here: no cluster is started, unless its address is given as `local`; wh
 """
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
     from actors.examining import Head, NodeAnswer, Versions
 
 SLOW = 0.1
-# Leases and cursors go by each process's own clock; logs, labels and ages of sessions are compared across them.
+# Leases go by each process's own clock; the times of entries, and the ages of sessions, are compared across nodes.
 SKEW = 1.0
 _PATIENCE = 60.0
 _NO_HEAD = "there is no head to ask"
 _NO_NODES = "there are no nodes to ask"
 _MOST_NAMED = 3
-_OTHERS = 0o077
 
 
 async def address(subject: Subject) -> Finding:
@@ -44,16 +44,18 @@ def _token() -> Finding:
     """In the order in which Ray looks."""
     # https://docs.ray.io/en/latest/ray-security/token-auth.html
     if os.environ.get("RAY_AUTH_TOKEN"):
-        return judge_token("RAY_AUTH_TOKEN", None)
+        return judge_token("RAY_AUTH_TOKEN", exposed=False)
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
     if not path.exists():
         return skipped(f"there is none ({path}); a cluster that wants one refuses this program")
-    return judge_token(str(path), path.stat().st_mode)
+    folders = [path.absolute(), *path.absolute().parents]
+    reachable = all(folder.stat().st_mode & stat.S_IXOTH for folder in folders[1:])
+    return judge_token(str(path), exposed=reachable and bool(path.stat().st_mode & stat.S_IROTH))
 
 
-def judge_token(where: str, mode: int | None) -> Finding:
+def judge_token(where: str, *, exposed: bool) -> Finding:
     """Whether the token's file is the user's alone."""
-    if mode is not None and mode & _OTHERS:
+    if exposed:
         return warning(f"{where} can be read by others, and whoever has it runs code", f"Run `chmod 600 {where}`.")
     mode_set = os.environ.get("RAY_AUTH_MODE", "")
     return ok(f"in {where}" + (f" (RAY_AUTH_MODE={mode_set})" if mode_set else ""))
@@ -137,9 +139,26 @@ def judge_nodes(found: "Head") -> Finding:
     return ok(told)
 
 
+async def runtimes(subject: Subject) -> Finding:
+    """Which runtimes have actors there."""
+    found = await subject.nodes.needed(_NO_NODES)
+    return judge_runtimes(found.actors, subject.place.name)
+
+
+def judge_runtimes(actors: dict[str, int], name: str | None) -> Finding:
+    """`actors` counts those of each namespace; a runtime is the namespace `rayconteur/NAME`."""
+    prefix = "rayconteur/"
+    found = {space.removeprefix(prefix): count for space, count in actors.items() if space.startswith(prefix)}
+    if name is not None:
+        return ok(
+            f"{name} has {found[name]} actors" if name in found else f"{name} is not running; who names it begins it"
+        )
+    return ok(_named([f"{name} ({count} actors)" for name, count in sorted(found.items())]) or "none is running")
+
+
 async def answers(subject: Subject) -> Finding:
     """Whether a task runs on every node."""
-    found = await subject.nodes.needed(_NO_NODES)
+    found = (await subject.nodes.needed(_NO_NODES)).nodes
     head = await subject.head()
     return judge_answers(found, left_out=len(head.nodes) - len(found))
 
@@ -157,7 +176,7 @@ def judge_answers(found: "Sequence[NodeAnswer]", left_out: int) -> Finding:
 
 async def clocks(subject: Subject) -> Finding:
     """How far the nodes' clocks are from this one's."""
-    return judge_clocks(await subject.nodes.needed(_NO_NODES))
+    return judge_clocks((await subject.nodes.needed(_NO_NODES)).nodes)
 
 
 def judge_clocks(found: "Sequence[NodeAnswer]") -> Finding:
@@ -187,7 +206,7 @@ async def code(subject: Subject) -> Finding:
         except importlib.metadata.PackageNotFoundError:
             return None
 
-    found = await subject.nodes.needed(_NO_NODES)
+    found = (await subject.nodes.needed(_NO_NODES)).nodes
     return judge_code(found, await blocking(lambda: {name: installed(name) for name in PACKAGES}))
 
 
@@ -211,7 +230,7 @@ def judge_code(found: "Sequence[NodeAnswer]", ours: dict[str, str | None]) -> Fi
 
 async def limits(subject: Subject) -> Finding:
     """Disk, shared memory and open files of the nodes."""
-    return judge_limits(await subject.nodes.needed(_NO_NODES))
+    return judge_limits((await subject.nodes.needed(_NO_NODES)).nodes)
 
 
 def judge_limits(found: "Sequence[NodeAnswer]") -> Finding:
@@ -231,7 +250,7 @@ def judge_limits(found: "Sequence[NodeAnswer]") -> Finding:
 
 async def keys(subject: Subject) -> Finding:
     """Whether what a key's reference names is set on the nodes too."""
-    return judge_keys(await subject.nodes.needed(_NO_NODES), subject.model.chosen_model)
+    return judge_keys((await subject.nodes.needed(_NO_NODES)).nodes, subject.model.chosen_model)
 
 
 def judge_keys(found: "Sequence[NodeAnswer]", model: str) -> Finding:
@@ -269,6 +288,7 @@ CHECKS = (
     Check("cluster", "versions", versions, _PATIENCE),
     Check("cluster", "dashboard", dashboard, _PATIENCE),
     Check("cluster", "nodes", nodes, _PATIENCE),
+    Check("cluster", "runtimes", runtimes, _PATIENCE),
     Check("nodes", "tasks", answers, _PATIENCE),
     Check("nodes", "clocks", clocks, _PATIENCE),
     Check("nodes", "packages", code, _PATIENCE),

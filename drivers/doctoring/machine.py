@@ -7,6 +7,7 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from drivers.doctoring.checks import Check, blocking
 from drivers.doctoring.findings import Finding, ok, problem, size, skipped, warning
@@ -144,7 +145,8 @@ def listener(port: int) -> str | None:
 
     with suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr[1] == port and connection.pid:
+            address: Any = connection.laddr
+            if connection.status == psutil.CONN_LISTEN and address.port == port and connection.pid:
                 name = " ".join(psutil.Process(connection.pid).cmdline()[:3]) or psutil.Process(connection.pid).name()
                 return f"{'Ray' if _is_ray(name) else Path(name.split()[0]).name} (pid {connection.pid})"
     return "another process"

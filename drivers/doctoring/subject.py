@@ -17,7 +17,7 @@ from drivers.doctoring.findings import NotChecked
 from drivers.options import ModelOptions, PlaceOptions
 
 if TYPE_CHECKING:
-    from actors.examining import Head, NodeAnswer
+    from actors.examining import Answers, Head
     from agent_core.journals.postgres_examining import PostgresFacts
 
 MOST_NODES = 50
@@ -91,12 +91,12 @@ class Subject:
             await blocking(cluster.disconnect, self._cluster)
 
     async def _head(self) -> "Head":
-        address = await self.address()
+        address = await self.address.needed("no head answers there")
         if address == "local":
-            raise NotChecked("no cluster runs yet: a program that needs one starts its own")
+            raise NotChecked("there is no cluster")
         return await (await self.actors()).look(address)
 
-    async def _nodes(self) -> "list[NodeAnswer]":
+    async def _nodes(self) -> "Answers":
         head, examining = await self.head.needed("there is no cluster to ask"), await self.actors()
         if head.versions != examining.local_versions():
             raise NotChecked("the cluster has other versions, so it cannot be joined")
