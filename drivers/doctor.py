@@ -62,6 +62,11 @@ def _check(model: ModelOptions, place: PlaceOptions) -> None:
             PostgresAddress.of(place.journal)
         except ConfigError as error:
             raise ConfigError(f"--{error.message}", error.kind) from None
+    if place.address:
+        # Ray comes along, which takes a second that is needed anyway.
+        from actors.reaching import check_form
+
+        check_form(place.address, "--address")
     model.fields()
 
 

@@ -188,6 +188,13 @@ def _mode(path: Path) -> str:
     if not log_of(path).exists():
         return "mode=ro&immutable=1"
     if not path.with_name(f"{path.name}-shm").exists():
+        # Whoever has the file for himself keeps the index in his memory.
+        if found := holders(path):
+            raise failure(
+                "locked",
+                f"The journal {path} is locked by {found[0].name} (pid {found[0].pid}): end that program, or wait and"
+                " try again.",
+            )
         raise failure(
             UNINDEXED,
             f"{log_of(path).name} has no index beside it, as where the two files were copied, and to open them makes"
