@@ -94,7 +94,7 @@ def judge_connections(used: int, most: int, reserved: int) -> Finding:
     left = max(0, most - reserved - used)
     told = f"{left} of {most} connections are left"
     if left < FEW_CONNECTIONS:
-        return warning(told, "Raise max_connections: each session actor keeps one, and takes up to 5 when busy.")
+        return warning(told, "Raise max_connections: each session actor keeps one, and takes up to 4 when busy.")
     return ok(told)
 
 

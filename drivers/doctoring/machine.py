@@ -39,10 +39,10 @@ async def memory(_: Subject) -> Finding:
 
 
 def judge_memory(available: int, total: int) -> Finding:
-    """Whether sessions have room: a session actor takes about 120 MB, Ray itself about 500 MB."""
+    """Whether sessions have room: a runtime counts 120 MB for a session actor."""
     told = f"{size(available)} of {size(total)} are free"
     if available < TOO_LITTLE_MEMORY:
-        return problem(told, "End programs: Ray itself takes half a gigabyte, a session actor 120 MB.")
+        return problem(told, "End programs, or use a machine with more: a session actor takes 120 MB.")
     if available < LITTLE_MEMORY:
         return warning(told, "Share actors (sessions_per_actor): a session with one of its own takes 120 MB.")
     return ok(told)
