@@ -59,7 +59,9 @@ def of_error(error: RayconteurError) -> Finding:
     message = str(error)
     what, *rest = _SENTENCE.split(message, maxsplit=1)
     if not rest:
-        what, _, mend = message.partition(": ")
+        # What was said by others stands in brackets, and may have a colon of its own.
+        bracket, closed, mend = message.partition("): ")
+        what, _, mend = (f"{bracket})", "", mend) if closed else message.partition(": ")
         rest = [mend] if mend else []
     mend = rest[0] if rest else "See what it names."
     return problem(what.rstrip("."), mend[0].upper() + mend[1:])

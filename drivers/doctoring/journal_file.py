@@ -29,12 +29,13 @@ SHARED_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "lustr
 async def contents(subject: Subject) -> Finding:
     """Whether it opens, and is a journal of a version that this program knows."""
     from agent_core.journals.sqlite_examining import read_contents
+    from drivers.chatting.figures import several
 
     path = subject.journal_file
     if not path.exists():
         return ok(f"none yet in {path.parent}; the first session makes it")
     found = await _examined(read_contents, path)
-    return judge_version(found.version, found.newest, f"{path}, {found.sessions:,} sessions")
+    return judge_version(found.version, found.newest, f"{path}, {several(found.sessions, 'session')}")
 
 
 def judge_version(version: int, newest: int, told: str) -> Finding:

@@ -4,12 +4,11 @@ The rule here: the lock is what the project is tested with, so another version i
 """
 
 import importlib.metadata
-import importlib.util
 import platform
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from drivers.doctoring.checks import Check, blocking
@@ -19,7 +18,7 @@ from drivers.doctoring.subject import Subject
 ROOT = Path(__file__).resolve().parent.parent.parent
 OLDEST = (3, 11)
 SHOWN = ("ray", "anthropic", "openai")
-_PINNED = re.compile(r"([A-Za-z0-9._-]+)==([^ ;]+)(?: *; *(.+))?")
+_PINNED = re.compile(r"([A-Za-z0-9._-]+)==([^ ;]+)")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _MOST_NAMED = 4
 
@@ -47,17 +46,17 @@ def _packages() -> Finding:
     if not (lock.exists() and project.exists()):
         return skipped("there is no requirements.lock beside this program", "Run it from the root of a checkout.")
     needed = [name_of(text) for text in tomllib.loads(project.read_text())["project"]["dependencies"]]
-    pinned = {name: version for line in lock.read_text().splitlines() for name, version in _pin(line)}
+    pinned = pins_of(lock.read_text())
     return judge_packages(needed, pinned, {name: _installed(name) for name in {*needed, *pinned}})
 
 
-def judge_packages(needed: list[str], pinned: Mapping[str, str], installed: Mapping[str, str | None]) -> Finding:
+def judge_packages(needed: list[str], pinned: Mapping[str, Set[str]], installed: Mapping[str, str | None]) -> Finding:
     """Whether what the project needs is there, in the versions of the lock; names are normalised."""
     if missing := sorted(name for name in needed if installed.get(name) is None):
         return problem(f"not installed: {_several(missing)}", "Run `make setup` in the checkout.")
-    other = sorted(name for name, version in pinned.items() if installed.get(name) not in (None, version))
+    other = sorted(name for name, versions in pinned.items() if installed.get(name) not in (None, *versions))
     if other:
-        told = _several([f"{name} {installed[name]} (lock: {pinned[name]})" for name in other])
+        told = _several([f"{name} {installed[name]} (lock: {' or '.join(sorted(pinned[name]))})" for name in other])
         return warning(f"not as tested: {told}", "Run `make setup` in the checkout.")
     shown = ", ".join(f"{name} {installed[name]}" for name in SHOWN if installed.get(name))
     return ok(f"{shown}; as in requirements.lock")
@@ -69,21 +68,13 @@ def name_of(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", found[0]).lower() if found else ""
 
 
-def _pin(line: str) -> list[tuple[str, str]]:
-    """The name and version of a line of the lock, if it holds for this machine."""
-    found = _PINNED.fullmatch(line.strip())
-    if found is None:
-        return []
-    name, version, marker = found.groups()
-    if marker is not None:
-        # Ray brings it; without it there are more important things to say.
-        if importlib.util.find_spec("packaging") is None:
-            return []
-        from packaging.markers import Marker
-
-        if not Marker(marker).evaluate():
-            return []
-    return [(name_of(name), version)]
+def pins_of(lock: str) -> dict[str, set[str]]:
+    """The versions of each package in a lock; some have several, for one or another kind of machine."""
+    pins: dict[str, set[str]] = {}
+    for line in lock.splitlines():
+        if found := _PINNED.match(line.strip()):
+            pins.setdefault(name_of(found[1]), set()).add(found[2])
+    return pins
 
 
 def _installed(name: str) -> str | None:

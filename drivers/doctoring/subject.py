@@ -108,7 +108,13 @@ class Subject:
         from agent_core.journals.address import PostgresAddress
         from agent_core.journals.postgres_examining import read_facts
 
-        return await blocking(read_facts, PostgresAddress.of(self.place.journal))
+        address = PostgresAddress.of(self.place.journal)
+        if is_elsewhere(self.place):
+            try:
+                address.resolve()
+            except ConfigError:
+                raise NotChecked("its DSN is not on this machine: ask from one of the cluster's") from None
+        return await blocking(read_facts, address)
 
 
 def is_elsewhere(place: PlaceOptions) -> bool:

@@ -1,10 +1,13 @@
 """`python -m drivers.doctor` as a user runs it: what it finds, what it says to do, and that it changes nothing."""
 
 import asyncio
+import importlib.metadata
 import json
 import os
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from actors.examining_node import NodeFacts
 from agent_core.journals import JOURNAL_FILE
 from agent_core.journals.sqlite import SqliteJournal
 from agent_core.scripted import Fault, Knobs
@@ -129,6 +133,34 @@ async def test_a_check_that_breaks_or_hangs_ends_no_other() -> None:
     ]
 
 
+def test_what_a_node_runs_for_it_needs_nothing_of_this_project(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import ray.cloudpickle as pickling
+from actors import examining_node
+pickling.register_pickle_by_value(examining_node)
+sys.stdout.buffer.write(pickling.dumps(examining_node.node_facts))
+"""
+    there = """
+import json, pickle, sys
+facts = pickle.load(sys.stdin.buffer)
+assert not any(name.split(".")[0] in ("actors", "agent_core", "drivers") for name in sys.modules)
+print(json.dumps(facts(["ray", "no-such-package"], ["HOME", "NO_SUCH_VARIABLE"])))
+"""
+    root = str(Path(doctor.__file__).parent.parent)
+    pickled = subprocess.run(
+        [sys.executable, "-c", code, "", root], cwd=tmp_path, capture_output=True, check=True
+    ).stdout
+    answered = subprocess.run(
+        [sys.executable, "-c", there], cwd=tmp_path, input=pickled, capture_output=True, check=True
+    )
+    facts = NodeFacts(**json.loads(answered.stdout))
+    assert facts.packages == {"ray": importlib.metadata.version("ray"), "no-such-package": None}
+    assert facts.variables == {"HOME": True, "NO_SUCH_VARIABLE": False}
+    assert min(facts.memory, facts.disk_free, facts.files) > 0
+
+
 # --- keys and models --------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +207,7 @@ def test_a_sound_journal_is_left_as_it_was(patient: Doctor, journal: Path) -> No
     before = files(patient.data)
     found = patient.found()
     assert {found[f"journal {name}"]["mark"] for name in ("file", "integrity", "size", "disk", "holders")} == {"ok"}
-    assert "1 sessions" in found["journal file"]["text"]
+    assert "1 session," in found["journal file"]["text"]
     assert found["journal holders"]["text"] == "nobody has it open"
     assert files(patient.data) == before
 

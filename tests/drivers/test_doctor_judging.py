@@ -49,7 +49,7 @@ def answer(**changes: Any) -> NodeAnswer:
 
 GOOD = {
     "python": program.judge_python((3, 12), "3.12.1"),
-    "packages": program.judge_packages(["ray"], {"ray": "2.60.0"}, {"ray": "2.60.0"}),
+    "packages": program.judge_packages(["ray"], {"ray": {"2.60.0", "2.61.0"}}, {"ray": "2.60.0"}),
     "keys": keys.judge_keys(["OPENAI_API_KEY"], ["OPENAI_API_KEY"], elsewhere=False),
     "memory": machine.judge_memory(8 * GB, 16 * GB),
     "shared memory": machine.judge_shared_memory(8 * GB, 16 * GB),
@@ -87,7 +87,7 @@ BAD = {
     "python": (program.judge_python((3, 10), "3.10.2"), Mark.PROBLEM, "3.10.2 is too old"),
     "a missing package": (program.judge_packages(["ray"], {}, {"ray": None}), Mark.PROBLEM, "not installed: ray"),
     "another version": (
-        program.judge_packages(["ray"], {"ray": "2.60.0"}, {"ray": "2.61.0"}),
+        program.judge_packages(["ray"], {"ray": {"2.60.0"}}, {"ray": "2.61.0"}),
         Mark.WARNING,
         "ray 2.61.0 (lock: 2.60.0)",
     ),
@@ -176,6 +176,8 @@ def test_an_error_is_told_as_what_is_wrong_and_what_to_do() -> None:
     assert of_error(error) == problem(
         "No head at 10.0.0.1:6379 (nothing listens there)", "Check the address. Or leave it out."
     )
+    assert of_error(JournalError("It failed (a: b): try again.")) == problem("It failed (a: b)", "Try again.")
+    assert of_error(JournalError("The DSN is none: give another.")) == problem("The DSN is none", "Give another.")
     assert of_error(JournalError("It failed (x): end that program.")) == problem("It failed (x)", "End that program.")
 
 
@@ -209,3 +211,8 @@ def test_every_check_has_a_name_of_its_own_that_fits_its_column_and_a_time() -> 
     names = [(check.area, check.name) for check in registry.ALL]
     assert len(set(names)) == len(names) >= 25
     assert all(len(check.name) < 14 and 0 < check.seconds <= 120 for check in registry.ALL)
+
+
+def test_a_lock_may_have_one_version_or_another_of_a_package() -> None:
+    lock = "Num_Py==2.4 ; python_full_version < '3.12'\nnum-py==2.5 ; python_full_version >= '3.12'\nray==2.60.0\n# no"
+    assert program.pins_of(lock) == {"num-py": {"2.4", "2.5"}, "ray": {"2.60.0"}}
