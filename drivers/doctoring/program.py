@@ -8,7 +8,7 @@ import platform
 import re
 import sys
 import tomllib
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from pathlib import Path
 
 from drivers.doctoring.checks import Check, blocking
@@ -50,7 +50,7 @@ def _packages() -> Finding:
     return judge_packages(needed, pinned, {name: _installed(name) for name in {*needed, *pinned}})
 
 
-def judge_packages(needed: list[str], pinned: Mapping[str, Set[str]], installed: Mapping[str, str | None]) -> Finding:
+def judge_packages(needed: list[str], pinned: Mapping[str, set[str]], installed: Mapping[str, str | None]) -> Finding:
     """Whether what the project needs is there, in the versions of the lock; names are normalised."""
     if missing := sorted(name for name in needed if installed.get(name) is None):
         return problem(f"not installed: {_several(missing)}", "Run `make setup` in the checkout.")

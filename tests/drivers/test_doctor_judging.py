@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from actors.examining_node import NodeFacts
 from agent_core.errors import JournalError, PlacementError
 from agent_core.journals.postgres_examining import PostgresFacts
 from drivers.doctoring import cluster, journal_database, journal_file, keys, machine, program, registry
-from drivers.doctoring.checks import Check, Result
+from drivers.doctoring.checks import Check, Result, make
 from drivers.doctoring.findings import Finding, Mark, of_error, ok, problem, size, skipped
 from drivers.doctoring.printing import lines_of, total
+from drivers.doctoring.subject import Subject
+from drivers.options import ModelOptions, PlaceOptions
 
 GB = 1_000_000_000
 NODE = NodeSeen("a1", "10.0.0.1", is_head=True, resources={"CPU": 4.0, "memory": 8.0 * GB})
@@ -169,6 +172,29 @@ def test_what_cannot_be_known_is_no_problem() -> None:
     assert "3 gone" in cluster.judge_nodes(replace(HEAD, dead=3)).text
     assert "not running" in cluster.judge_runtimes({}, "desk").text
     assert "40 more were not asked" in cluster.judge_answers([ANSWER], 40).text
+
+
+@pytest.mark.parametrize("refused", [True, False])
+async def test_a_cluster_that_cannot_be_joined_is_told_once_and_its_nodes_are_not_asked(
+    monkeypatch: pytest.MonkeyPatch, *, refused: bool
+) -> None:
+    async def resolve(_: str | None) -> str:
+        if refused:
+            raise PlacementError("The cluster at x:1 wants its token. Set it.", "token")
+        return "x:1"
+
+    async def look(_: str) -> Head:
+        return replace(HEAD, versions=Versions("2.59.0", "3.11.7"), dashboard=None)
+
+    async def actors(*_: str) -> SimpleNamespace:
+        return SimpleNamespace(resolve=resolve, look=look, local_versions=lambda: HEAD.versions)
+
+    monkeypatch.setattr(Subject, "actors", staticmethod(actors))
+    subject = Subject(ModelOptions(), PlaceOptions(address="x:1"), asks_model=False)
+    made = {f"{each.check.area} {each.check.name}": each.finding async for each in make(cluster.CHECKS, subject)}
+    problems = [name for name, finding in made.items() if finding.mark is Mark.PROBLEM]
+    assert problems == ["cluster address" if refused else "cluster versions"]
+    assert {finding.mark for name, finding in made.items() if name.startswith("nodes ")} == {Mark.SKIPPED}
 
 
 def test_an_error_is_told_as_what_is_wrong_and_what_to_do() -> None:
