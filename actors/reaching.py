@@ -42,7 +42,7 @@ async def resolve(address: str | None) -> str:
     wanted = address or os.environ.get(ADDRESS_VARIABLE)
     if not wanted:
         return await _found() or "local"
-    _check_form(wanted, ADDRESS_VARIABLE if from_environment else "address")
+    check_form(wanted, ADDRESS_VARIABLE if from_environment else "address")
     if wanted == "local":
         return wanted
     if wanted == "auto":
@@ -61,7 +61,7 @@ async def resolve(address: str | None) -> str:
     return wanted
 
 
-def _check_form(address: str, where: str) -> None:
+def check_form(address: str, where: str) -> None:
     """Raise ConfigError for an address that cannot be one of a cluster; `where` it was given is said."""
     if address in ("auto", "local"):
         return
