@@ -5,7 +5,6 @@ process is busy; the sessions are counted, and no more of them are told than wer
 """
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
@@ -68,12 +67,15 @@ class HostGlance(Frozen):
 
 def glance(shells: Sequence[Shell], asked: GlanceRequest, totals: Totals) -> HostGlance:
     """What there is to see of these sessions."""
-    told = [(shell.state, shell) for shell in shells]
+    told: list[tuple[SessionState, Shell]] = [(shell.state, shell) for shell in shells]
+    states: dict[SessionState, int] = {}
+    for state, _ in told:
+        states[state] = states.get(state, 0) + 1
     chosen = [shell for state, shell in told if (not asked.states or state in asked.states) and _found(shell, asked)]
     return HostGlance(
         process=process_figures(),
         totals=totals,
-        states=dict(Counter[SessionState](state for state, _ in told)),
+        states=states,
         matching=len(chosen),
         lines=tuple(_line(shell) for shell in heapq.nsmallest(asked.limit, chosen, key=_PLACE[asked.order])),
     )
