@@ -6,6 +6,7 @@ session and keeps none awake; only `interrupt` and `compact` change anything. An
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -26,7 +27,7 @@ from agent_core.clock import SystemClock
 from agent_core.cluster_snapshot import PREFIX, ActorLine, ClusterSnapshot, NodeLine, kind_of
 from agent_core.cursor import Event
 from agent_core.errors import ConfigError, PlacementError, RayconteurError
-from agent_core.glance import GlanceRequest, HostGlance, first_of
+from agent_core.glance import GlanceRequest, HostGlance, SessionLine, first_of
 from agent_core.payloads import InterruptMode, SessionState
 from agent_core.process_figures import ProcessFigures, process_figures
 from agent_core.session import PUT_AWAY
@@ -60,24 +61,22 @@ class ClusterView:
             shown = [actor for actor in ours if runtime in {None, _runtime_of(actor)}]
             told = await asyncio.gather(*(self._asked(actor, asked) for actor in shown))
         lines = [_actor_line(actor, glance) for actor, glance in zip(shown, told, strict=True)]
-        states: dict[SessionState, int] = {}
+        states = Counter[SessionState]()
         for glance in filter(None, told):
-            for state, count in glance.states.items():
-                states[state] = states.get(state, 0) + count
-        sessions = [
-            line.model_copy(update={"runtime": _runtime_of(actor), "actor": actor.name})
-            for actor, glance in zip(shown, told, strict=True)
-            for line in (glance.lines if glance else ())
-        ]
+            states.update(glance.states)
+        placed = [(actor, glance) for actor, glance in zip(shown, told, strict=True) if glance is not None]
+        sessions = [_placed(line, actor) for actor, glance in placed for line in glance.lines]
+        also = [_placed(glance.also, actor) for actor, glance in placed if glance.also is not None]
         return ClusterSnapshot(
             at=SystemClock().now(),
             address=self.address,
             runtimes=tuple(names),
             nodes=tuple(_node_line(node, lines) for node in nodes),
             actors=tuple(sorted(lines, key=lambda line: (line.runtime, line.name))),
-            states=states,
+            states=dict(states),
             matching=sum(glance.matching for glance in told if glance),
             sessions=first_of(sessions, asked),
+            also=tuple(also),
         )
 
     async def _asked(self, actor: ListedActor, asked: GlanceRequest) -> HostGlance | None:
@@ -197,6 +196,10 @@ async def _answered(call: Any) -> Any:
 
 def _runtime_of(actor: ListedActor) -> str:
     return actor.namespace.removeprefix(PREFIX)
+
+
+def _placed(line: SessionLine, actor: ListedActor) -> SessionLine:
+    return line.model_copy(update={"runtime": _runtime_of(actor), "actor": actor.name})
 
 
 def _actor_line(actor: ListedActor, glance: HostGlance | None) -> ActorLine:

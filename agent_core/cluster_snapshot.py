@@ -67,7 +67,8 @@ class ClusterSnapshot(Frozen):
     """What was seen at `at` (seconds since the epoch).
 
     `runtimes` are all that the cluster has; what is told of are the actors of those that were asked for. `states`
-    counts all active sessions, `matching` those that the request was for, and `sessions` are the first of them.
+    counts all active sessions, `matching` those that the request was for, and `sessions` are the first of them. `also`
+    is the session that was asked for by its id, in each runtime and actor where one is active.
     """
 
     at: float
@@ -78,6 +79,7 @@ class ClusterSnapshot(Frozen):
     states: dict[SessionState, int] = Field(default_factory=dict[SessionState, int])
     matching: int = 0
     sessions: tuple[SessionLine, ...] = ()
+    also: tuple[SessionLine, ...] = ()
 
     @property
     def totals(self) -> Totals:

@@ -26,13 +26,15 @@ class GlanceRequest(Frozen):
 
     `search` is how their id begins, or one of their labels (`name=value` or the value). Without `states` any state will
     do. At most `limit` come back, the first of that `order`: those that were used last, by id, or those with the
-    fullest context, the most tokens taken or the most messages waiting.
+    fullest context, the most tokens taken or the most messages waiting. The session `also` is told whatever else is
+    asked for.
     """
 
     search: str = ""
     states: tuple[SessionState, ...] = ()
     order: SessionOrder = "recent"
     limit: int = Field(default=100, ge=0, le=MOST_LINES)
+    also: SessionId | None = None
 
 
 class SessionLine(Frozen):
@@ -63,6 +65,7 @@ class HostGlance(Frozen):
     states: dict[SessionState, int] = Field(default_factory=dict[SessionState, int])
     matching: int = 0
     lines: tuple[SessionLine, ...] = ()
+    also: SessionLine | None = None
 
 
 def glance(shells: Sequence[Shell], asked: GlanceRequest, totals: Totals) -> HostGlance:
@@ -72,12 +75,14 @@ def glance(shells: Sequence[Shell], asked: GlanceRequest, totals: Totals) -> Hos
     for state, _ in told:
         states[state] = states.get(state, 0) + 1
     chosen = [shell for state, shell in told if (not asked.states or state in asked.states) and _found(shell, asked)]
+    also = next((shell for shell in shells if shell.id == asked.also), None) if asked.also else None
     return HostGlance(
         process=process_figures(),
         totals=totals,
         states=states,
         matching=len(chosen),
         lines=tuple(_line(shell) for shell in heapq.nsmallest(asked.limit, chosen, key=_PLACE[asked.order])),
+        also=_line(also) if also else None,
     )
 
 

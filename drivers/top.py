@@ -133,6 +133,8 @@ async def _live(where: Where, shown: Shown, asked: "GlanceRequest") -> int:
         with terminal.ours():
             screen = Top(source, interval=shown.interval, asked=asked, runtime=where.name)
             await screen.run_async()
+        if screen.failure is not None:
+            raise screen.failure
     finally:
         await source.close()
     return screen.return_code or 0

@@ -31,6 +31,16 @@ _STATES: tuple[SessionState | None, ...] = (None, *STATE_WORDS)
 _COURSE = 20
 
 
+# What the keys of the first screen do; over another one they do nothing.
+_OF_TABLES = {"search", "sort", "filter", "runtime", "pause", "show", "unsearch"}
+
+
+class Table(DataTable[Text]):
+    """A table whose footer says that Enter opens a row."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Open")]
+
+
 class Top(App[int]):
     """The screen. `asked` is what is looked for at first, `runtime` the one that is shown, None for all."""
 
@@ -40,7 +50,6 @@ class Top(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
         Binding("ctrl+c", "interrupted", show=False, priority=True),
-        Binding("enter", "open", "Open"),
         Binding("slash", "search", "Search", key_display="/"),
         Binding("s", "sort", "Sort"),
         Binding("f", "filter", "State"),
@@ -66,6 +75,11 @@ class Top(App[int]):
         self._paused = False
         self._wake = asyncio.Event()
 
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the screen, if it was a fault of ours: Textual keeps it, and only prints it."""
+        return self._exception
+
     def compose(self) -> ComposeResult:
         yield Static(id="title")
         yield Static(id="figures")
@@ -73,7 +87,7 @@ class Top(App[int]):
         yield Input(id="search", placeholder="how an id or a label begins", compact=True)
         with ContentSwitcher(initial="sessions", id="tables"):
             for name in TABLES:
-                yield DataTable[Text](id=name, cursor_type="row", zebra_stripes=True)
+                yield Table(id=name, cursor_type="row", zebra_stripes=True)
         yield Footer(compact=True)
 
     def on_mount(self) -> None:
@@ -98,8 +112,10 @@ class Top(App[int]):
 
     async def _ask(self) -> None:
         asked, runtime = self._asked, self._runtime
+        opened = next((screen.line for screen in self.screen_stack if isinstance(screen, SessionScreen)), None)
+        more = asked.model_copy(update={"also": opened.session_id if opened else None})
         try:
-            snapshot = await self._source.snapshot(asked, runtime)
+            snapshot = await self._source.snapshot(more, runtime)
         except RayconteurError as error:
             self._trouble = error.message
         except Exception as error:  # noqa: BLE001 - whatever Ray raises when its cluster ends under it
@@ -107,10 +123,10 @@ class Top(App[int]):
         else:
             self._trouble = ""
             if (asked, runtime) == (self._asked, self._runtime):
-                self._take(snapshot)
+                self._take(snapshot, more.also)
         self._draw()
 
-    def _take(self, snapshot: ClusterSnapshot) -> None:
+    def _take(self, snapshot: ClusterSnapshot, opened: str | None) -> None:
         self._seen.append(snapshot)
         while len(self._seen) > 2 and snapshot.at - self._seen[1].at >= _WINDOW:
             self._seen.popleft()
@@ -118,7 +134,7 @@ class Top(App[int]):
             self._turns.append(rates(self._seen[-2], snapshot).turns)
         self._fill()
         for screen in self.screen_stack:
-            if isinstance(screen, SessionScreen):
+            if isinstance(screen, SessionScreen) and opened == screen.line.session_id:
                 screen.refreshed(snapshot)
 
     @property
@@ -199,6 +215,9 @@ class Top(App[int]):
             self._fill()
         self._draw()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action not in _OF_TABLES or len(self.screen_stack) == 1
+
     # --- keys -------------------------------------------------------------------------------------------------------
 
     def _look_for(self, **changes: Any) -> None:
@@ -256,9 +275,6 @@ class Top(App[int]):
         line = self._lines.get(event.row_key.value or "")
         if event.data_table.id == "sessions" and line is not None:
             self.push_screen(SessionScreen(self._source, line))
-
-    def action_open(self) -> None:
-        """Enter on a table says so itself; this stands for the key in the footer."""
 
     def action_help(self) -> None:
         self.push_screen(Help())

@@ -4,7 +4,7 @@ The rule here: pure text of what it is given. What came from a model or a user i
 which a terminal would obey.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from agent_core.cluster_snapshot import ActorLine, ClusterSnapshot, NodeLine, Rates
 from agent_core.glance import SessionLine
@@ -59,9 +59,9 @@ def ago(seconds: float) -> str:
     return f"{seconds:.0f}s"
 
 
-def course(values: Sequence[float], width: int) -> str:
+def course(values: Iterable[float], width: int) -> str:
     """The last of the values as bars, the highest of them in full."""
-    shown = values[-width:]
+    shown = tuple(values)[-width:]
     highest = max(shown, default=0.0)
     if not highest:
         return _BARS[0] * len(shown)

@@ -43,7 +43,7 @@ class SessionScreen(Screen[None]):
         self._source, self._line = source, line
         self._narration = Narration()
         self._watching = False
-        self._fresh = True
+        self._resting = False
 
     @property
     def line(self) -> SessionLine:
@@ -64,7 +64,8 @@ class SessionScreen(Screen[None]):
 
     def refreshed(self, snapshot: ClusterSnapshot) -> None:
         """A new snapshot has come: it may have the session elsewhere, or not at all."""
-        found = next((line for line in snapshot.sessions if _same(line, self._line)), None)
+        found = next((line for line in snapshot.also if _same(line, self._line)), None)
+        self._resting = found is None
         if found is not None:
             moved = found.actor != self._line.actor
             self._line = found
@@ -74,8 +75,9 @@ class SessionScreen(Screen[None]):
 
     def _describe(self) -> None:
         line = self._line
+        state = "at rest, or its actor does not answer" if self._resting else STATE_WORDS[line.state]
         self.query_one("#title", Static).update(
-            Text(f"session {on_one_line(line.session_id, 50)}  {STATE_WORDS[line.state]}", no_wrap=True)
+            Text(f"session {on_one_line(line.session_id, 50)}  {state}", no_wrap=True)
         )
         used = count(line.context_used)
         share = f"{used} of {count(line.context_limit)}" if line.context_limit else used
@@ -112,10 +114,14 @@ class SessionScreen(Screen[None]):
         if not self.is_mounted:
             return
         log = self.query_one("#told", RichLog)
+        at_end = log.is_vertical_scroll_end
         for text, style in lines:
-            log.write(Text(text, style=style))
+            log.write(Text(text, style=style), scroll_end=at_end)
         live = self._narration.live.splitlines()[-_LIVE_LINES:]
         self.query_one("#live", Static).update(Text("\n".join(live)))
+        if at_end:
+            # What is said now takes room from what was said before.
+            self.call_after_refresh(log.scroll_end, animate=False)
 
     def action_newest(self) -> None:
         self.query_one("#told", RichLog).scroll_end(animate=False)
