@@ -4,8 +4,9 @@ The rule here: what did not answer is said to be silent, and is not guessed. Rat
 process that started again between them counts from nothing.
 """
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 from pydantic import Field
 
@@ -112,23 +113,32 @@ def kind_of(name: str) -> str:
     return KINDS.get(name.partition("/")[0], "other")
 
 
-def rates(before: ClusterSnapshot, after: ClusterSnapshot) -> Rates:
-    """What happened between two snapshots."""
-    seconds = after.at - before.at
+def rates(snapshots: Iterable[ClusterSnapshot]) -> Rates:
+    """What happened from the first of these to the last; nothing if there are not two of them."""
+    done = Counter[str]()
+    used, watched = defaultdict[tuple[str, str], float](float), defaultdict[tuple[str, str], float](float)
+    seconds = 0.0
+    for before, after in pairwise(snapshots):
+        passed = after.at - before.at
+        seconds += passed
+        earlier = {(actor.runtime, actor.name): actor for actor in before.actors if actor.answering}
+        for actor in after.actors:
+            place = (actor.runtime, actor.name)
+            known = earlier.get(place)
+            if known is None or not actor.answering or known.process.pid != actor.process.pid:
+                # What it did before it was first seen was not done since then.
+                continue
+            used[place] += actor.process.cpu_seconds - known.process.cpu_seconds
+            watched[place] += passed
+            if actor.totals is not None and known.totals is not None:
+                done.update(_between(known.totals, actor.totals))
     if seconds <= 0:
         return Rates()
-    earlier = {(actor.runtime, actor.name): actor for actor in before.actors if actor.answering}
-    done, cpu = Counter[str](), dict[tuple[str, str], float]()
-    for actor in after.actors:
-        known = earlier.get((actor.runtime, actor.name))
-        if known is None or not actor.answering or known.process.pid != actor.process.pid:
-            # What it did before it was first seen was not done since then.
-            continue
-        used = actor.process.cpu_seconds - known.process.cpu_seconds
-        cpu[actor.runtime, actor.name] = max(0.0, 100.0 * used / seconds)
-        if actor.totals is not None and known.totals is not None and actor.totals.since == known.totals.since:
-            done.update(_between(known.totals, actor.totals))
-    return Rates(seconds=seconds, cpu=cpu, **{name: done[name] / seconds for name in _SHOWN})
+    return Rates(
+        seconds=seconds,
+        cpu={place: 100.0 * used[place] / watched[place] for place in watched},
+        **{name: done[name] / seconds for name in _SHOWN},
+    )
 
 
 _SHOWN = ("turns", "requests", "retries", "rate_limited", "input_tokens", "output_tokens")

@@ -131,7 +131,7 @@ class Top(App[int]):
         while len(self._seen) > 2 and snapshot.at - self._seen[1].at >= _WINDOW:
             self._seen.popleft()
         if len(self._seen) > 1:
-            self._turns.append(rates(self._seen[-2], snapshot).turns)
+            self._turns.append(rates((self._seen[-2], snapshot)).turns)
         self._fill()
         for screen in self.screen_stack:
             if isinstance(screen, SessionScreen) and opened == screen.line.session_id:
@@ -139,7 +139,7 @@ class Top(App[int]):
 
     @property
     def _now(self) -> Rates | None:
-        return rates(self._seen[0], self._seen[-1]) if len(self._seen) > 1 else None
+        return rates(self._seen) if len(self._seen) > 1 else None
 
     # --- what is drawn ----------------------------------------------------------------------------------------------
 
@@ -156,18 +156,15 @@ class Top(App[int]):
             at = table.cursor_row
             known = [key.value for key in table.rows]
             chosen = known[at] if 0 <= at < len(known) else None
-            scrolled = table.scroll_y
             table.clear(columns=True)
             for head, wide in columns(name, width):
                 table.add_column(head, width=wide)
             for key, cells in rows_of(name, snapshot, self._now, width):
                 table.add_row(*cells, key=key)
             keys = [key.value for key in table.rows]
-            if chosen in keys:
-                table.move_cursor(row=keys.index(chosen), scroll=False)
-            elif keys:
-                table.move_cursor(row=min(at, len(keys) - 1), scroll=False)
-            table.scroll_to(y=scrolled, animate=False)
+            # Who has not moved down sees the first rows, whichever they are.
+            row = keys.index(chosen) if at and chosen in keys else min(at, max(0, len(keys) - 1))
+            table.move_cursor(row=row, animate=False)
 
     def _draw(self) -> None:
         base = self.screen_stack[0]
@@ -215,7 +212,7 @@ class Top(App[int]):
             self._fill()
         self._draw()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's
         return action not in _OF_TABLES or len(self.screen_stack) == 1
 
     # --- keys -------------------------------------------------------------------------------------------------------

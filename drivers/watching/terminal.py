@@ -31,12 +31,12 @@ def ours() -> Iterator[None]:
     settings = termios.tcgetattr(0)
     screen = os.dup(1)
     outputs = [os.dup(1), os.dup(2)]
-    before = sys.__stderr__
+    before = sys.__stdout__, sys.__stderr__
     nowhere = os.open(os.devnull, os.O_WRONLY)
     sys.stdout.flush()
     with os.fdopen(screen, "w", encoding="utf-8") as drawn:
-        # Textual draws on the stderr that the interpreter began with.
-        sys.__stderr__ = drawn
+        # Textual draws on the stderr that the interpreter began with, and asks its stdout how large the terminal is.
+        sys.__stdout__ = sys.__stderr__ = drawn
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         try:
@@ -47,7 +47,7 @@ def ours() -> Iterator[None]:
                 drawn.flush()
             raise
         finally:
-            sys.__stderr__ = before
+            sys.__stdout__, sys.__stderr__ = before
             for number, kept in zip((1, 2), outputs, strict=True):
                 os.dup2(kept, number)
                 os.close(kept)
