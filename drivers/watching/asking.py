@@ -15,22 +15,22 @@ from agent_core.payloads import InterruptMode
 from drivers.watching.figures import on_one_line
 
 HELP = """\
-1 2 3      sessions, actors, nodes
-Enter      open a session: its events as they come
-/          search: how an id or a label begins (Enter keeps it, Esc clears it)
-f          only sessions of one state: running, tools, permit, compacting, idle
-s          sort: used last, id, context, tokens, queue
-r          the next runtime, or all of them
-p          pause and go on
-q          quit
+1 2 3   sessions, actors, nodes
+Enter   open a session: its events as they come
+/       search: how an id or a label begins (Esc ends it)
+f       sessions of one state only
+s       sort: used last, id, context, tokens, queue
+r       the next runtime, or all of them
+p       pause the figures
+q       quit
 
-in a session
-i          interrupt its turn (asks how)
-c          compact it now
-Esc        back
+in a session:
+i       interrupt its turn (asks how)
+c       compact it now
+Esc     back
 
-Looking wakes no session and keeps none awake. Sessions at rest are in the
-journal: python -m drivers.sessions list
+Looking wakes no session and keeps none awake. What is at rest
+is in the journal: python -m drivers.sessions list
 
 Esc closes this."""
 
