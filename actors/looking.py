@@ -165,7 +165,7 @@ async def looking_at(address: str | None, *, patience: float = PATIENCE) -> Asyn
     cluster to join, ConfigError for an address of no known form.
     """
     if address == "local":
-        raise ConfigError("--address local: a cluster that is started anew has nothing to see. Name the one that has.")
+        raise ConfigError("address: a local cluster that is started anew has nothing to see. Name one that has.")
     cluster = await connect(address or "auto", "rayconteur", dashboard=False, ships=False)
     head = Head(cluster.address, "of the runtime")
     watching = asyncio.get_running_loop().create_task(head.watch())

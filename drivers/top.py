@@ -113,7 +113,7 @@ async def _once(where: Where, shown: Shown, asked: "GlanceRequest") -> int:
 
     source = ClusterSource(_address(where))
     try:
-        await _join(source)
+        await _join(source, where)
         snapshot = await source.snapshot(asked, where.name)
     finally:
         await source.close()
@@ -129,7 +129,7 @@ async def _live(where: Where, shown: Shown, asked: "GlanceRequest") -> int:
 
     source = ClusterSource(_address(where))
     try:
-        await _join(source)
+        await _join(source, where)
         with terminal.ours():
             screen = Top(source, interval=shown.interval, asked=asked, runtime=where.name)
             await screen.run_async()
@@ -144,10 +144,13 @@ def _address(where: Where) -> str | None:
     return where.address or os.environ.get("RAY_ADDRESS")
 
 
-async def _join(source: "ClusterSource") -> None:
+async def _join(source: "ClusterSource", where: Where) -> None:
     """Join the cluster. Raises ConfigError if there is none: which one to look at is for the user to say."""
     try:
         await source.join()
+    except ConfigError as error:
+        named = "--address: " if where.address else "RAY_ADDRESS: "
+        raise ConfigError(error.message.replace("address: ", named, 1), error.kind) from None
     except PlacementError as error:
         if error.kind != "unreachable":
             raise

@@ -5,6 +5,7 @@ with how old the figures are, and asked again.
 """
 
 import asyncio
+import textwrap
 import time
 from collections import deque
 from typing import Any, ClassVar
@@ -26,6 +27,8 @@ from drivers.watching.source import Source
 from drivers.watching.tables import TABLES, columns, rows_of
 
 _WINDOW = 10.0
+# Longer than an actor is waited for.
+_LATE = 5.0
 _ORDERS: tuple[SessionOrder, ...] = ("recent", "id", "context", "tokens", "queued")
 _STATES: tuple[SessionState | None, ...] = (None, *STATE_WORDS)
 _COURSE = 20
@@ -73,6 +76,7 @@ class Top(App[int]):
         self._lines: dict[str, SessionLine] = {}
         self._trouble = ""
         self._paused = False
+        self._waits_since: float | None = None
         self._wake = asyncio.Event()
 
     @property
@@ -95,6 +99,13 @@ class Top(App[int]):
         self._table().focus()
         self._draw()
         self.run_worker(self._follow(), group="follow", exit_on_error=True)
+        self.set_interval(1.0, self._say_that_it_waits)
+
+    def _say_that_it_waits(self) -> None:
+        """An answer that is late is late because of somebody: say so before it is given up."""
+        if self._waits_since is not None and (waited := time.monotonic() - self._waits_since) > _LATE:
+            self._trouble = f"The cluster has not answered for {waited:.0f} s."
+            self._draw()
 
     # --- what comes -------------------------------------------------------------------------------------------------
 
@@ -114,6 +125,7 @@ class Top(App[int]):
         asked, runtime = self._asked, self._runtime
         opened = next((screen.line for screen in self.screen_stack if isinstance(screen, SessionScreen)), None)
         more = asked.model_copy(update={"also": opened.session_id if opened else None})
+        self._waits_since = time.monotonic()
         try:
             snapshot = await self._source.snapshot(more, runtime)
         except RayconteurError as error:
@@ -124,6 +136,8 @@ class Top(App[int]):
             self._trouble = ""
             if (asked, runtime) == (self._asked, self._runtime):
                 self._take(snapshot, more.also)
+        finally:
+            self._waits_since = None
         self._draw()
 
     def _take(self, snapshot: ClusterSnapshot, opened: str | None) -> None:
@@ -149,6 +163,8 @@ class Top(App[int]):
 
     def _fill(self) -> None:
         """Fill the tables anew; the row that was chosen stays so, wherever it is now."""
+        if not self._is_there:
+            return
         snapshot, width = self._seen[-1], self.size.width
         self._lines = {f"{line.runtime}/{line.session_id}": line for line in snapshot.sessions}
         for name in TABLES:
@@ -166,7 +182,14 @@ class Top(App[int]):
             row = keys.index(chosen) if at and chosen in keys else min(at, max(0, len(keys) - 1))
             table.move_cursor(row=row, animate=False)
 
+    @property
+    def _is_there(self) -> bool:
+        """Whether there is something to draw on: not before it was composed, nor once the screen is left."""
+        return bool(self.screen_stack) and len(self.screen_stack[0].query("#tables DataTable")) == len(TABLES)
+
     def _draw(self) -> None:
+        if not self._is_there:
+            return
         base = self.screen_stack[0]
         snapshot = self._seen[-1] if self._seen else None
         where = snapshot.address if snapshot else "…"
@@ -183,7 +206,8 @@ class Top(App[int]):
             lines[0] = lines[0].ljust(self.size.width - len(said) - 3) + said
         if self._trouble:
             old = f"as of {max(0, time.time() - snapshot.at):.0f} s ago. " if snapshot else ""
-            lines[2] = on_one_line(f"! {old}{self._trouble}", max(20, self.size.width - 2))
+            said = on_one_line(f"! {old}{self._trouble}", 2 * self.size.width - 12)
+            lines[1:] = textwrap.wrap(said, max(20, self.size.width - 2))[:2]
         return Text("\n".join(lines), no_wrap=True, style="bold red" if self._trouble else "")
 
     def _tabs(self, snapshot: ClusterSnapshot | None) -> Text:

@@ -16,7 +16,7 @@ STATE_WORDS: dict[SessionState, str] = {
     "running": "running",
     "awaiting_tools": "tools",
     "awaiting_permit": "permit",
-    "compacting": "compacting",
+    "compacting": "compact",
     "closed": "closed",
     "idle": "idle",
 }
@@ -99,19 +99,19 @@ def figure_lines(snapshot: ClusterSnapshot, now: Rates | None) -> list[str]:
 
 
 def session_cells(line: SessionLine, at: float, width: int) -> list[str]:
-    """A session's row: id, state, turns, waiting messages, context, tokens, since when; `width` is of the first."""
+    """A session's row, in the order of the columns of the screen; `width` is of the first."""
     context = f"{count(line.context_used)}" + (
         f" {100 * line.context_used / line.context_limit:.0f}%" if line.context_limit else ""
     )
     return [
         on_one_line(line.session_id, width),
         STATE_WORDS[line.state],
-        f"{line.turns:,}",
-        f"{line.queued:,}" if line.queued else "",
+        count(line.turns),
+        count(line.queued) if line.queued else "",
         context,
         f"{count(line.input_tokens)}/{count(line.output_tokens)}",
-        f"{line.compactions:,}" if line.compactions else "",
         ago(max(0.0, at - line.used_at)),
+        count(line.compactions) if line.compactions else "",
         line.model.rpartition("/")[2],
     ]
 
@@ -127,8 +127,8 @@ def actor_cells(actor: ActorLine, now: Rates | None, nodes: Sequence[NodeLine], 
         str(actor.pid or UNKNOWN),
         size(actor.process.memory) if actor.answering else UNKNOWN,
         f"{cpu:.0f}%" if cpu is not None else UNKNOWN,
-        f"{actor.restarts:,}" if actor.restarts else "",
-        f"{actor.sessions:,}" if actor.sessions is not None and actor.answering else "",
+        count(actor.restarts) if actor.restarts else "",
+        count(actor.sessions) if actor.sessions is not None and actor.answering else "",
         on_one_line(actor.runtime, 16),
     ]
 

@@ -11,7 +11,7 @@ from agent_core.cluster_snapshot import ClusterSnapshot
 from drivers.watching.figures import actor_cells, figure_lines, node_cells, on_one_line, runtimes_text, session_cells
 
 WIDTH = 80
-_SESSION_HEAD = ("session", "state", "turns", "queue", "context", "tokens", "cmp", "used")
+_SESSION_HEAD = ("session", "state", "turns", "queue", "context", "tokens", "used", "cmp")
 _ACTOR_HEAD = ("actor", "state", "node", "pid", "memory", "starts", "sessions", "runtime")
 _NODE_HEAD = ("node", "state", "cpus", "load", "memory", "gpus", "actors")
 

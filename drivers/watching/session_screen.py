@@ -44,6 +44,7 @@ class SessionScreen(Screen[None]):
         self._narration = Narration()
         self._watching = False
         self._resting = False
+        self._note = ""
 
     @property
     def line(self) -> SessionLine:
@@ -96,19 +97,26 @@ class SessionScreen(Screen[None]):
         self.run_worker(self._watch(), group="watch", exclusive=True, exit_on_error=False)
 
     async def _watch(self) -> None:
-        """Tell what comes until it ends. Told again from the beginning, the log begins anew, too."""
-        log = self.query_one("#told", RichLog)
-        log.clear()
-        self._narration = Narration()
+        """Tell what comes until it ends. It is told from some records before; so the log begins anew with the first."""
+        self._narration, first = Narration(), True
         try:
             async with aclosing(cast("Any", self._source.watch(self._line))) as events:
                 async for event in events:
+                    if first and self.is_mounted:
+                        self.query_one("#told", RichLog).clear()
+                    first, self._note = False, ""
                     self._tell(self._narration.tell(event.payload))
-            self._tell([Line("· at rest: whoever sends it a message wakes it", "dim")])
+            self._say_once(Line("· at rest: whoever sends it a message wakes it", "dim"))
         except RayconteurError as error:
-            self._tell([Line(f"! {on_one_line(error.message, 300)}", "red")])
+            self._say_once(Line(f"! {on_one_line(error.message, 300)}", "red"))
         finally:
             self._watching = False
+
+    def _say_once(self, line: Line) -> None:
+        """Say how a watch ended, once though it is tried again and again."""
+        if line.text != self._note:
+            self._note = line.text
+            self._tell([line])
 
     def _tell(self, lines: list[Line]) -> None:
         if not self.is_mounted:

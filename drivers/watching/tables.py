@@ -15,32 +15,31 @@ Columns = list[tuple[str, int]]
 # Of every column but the first its head and its width; a cell has a space on either side.
 TABLES: dict[str, Columns] = {
     "sessions": [
-        ("session", 0), ("state", 10), ("turns", 5), ("queue", 5), ("context", 9), ("tokens", 9), ("cmp", 3),
-        ("used", 4), ("model", 24),
+        ("session", 0), ("state", 7), ("turns", 5), ("queue", 5), ("context", 9), ("tokens", 9), ("used", 4),
+        ("cmp", 4), ("model", 24),
     ],
     "actors": [
-        ("actor", 0), ("state", 8), ("node", 12), ("pid", 7), ("memory", 7), ("cpu", 4), ("starts", 6),
-        ("sess.", 6), ("runtime", 16),
+        ("actor", 0), ("state", 8), ("node", 13), ("pid", 7), ("memory", 7), ("cpu", 4), ("starts", 6),
+        ("sess.", 5), ("runtime", 16),
     ],
     "nodes": [
         ("node", 0), ("state", 5), ("cpus", 4), ("load", 5), ("memory", 18), ("gpus", 4), ("actors", 6), ("labels", 30),
     ],
 }  # fmt: skip
 _NARROWEST = 12
+_COMFORTABLE = 24
 _WIDEST = 48
-# How many columns are always there; the last one waits for room.
-_LAST = 1
+# So many columns are there however narrow the terminal is.
+_KEPT = {"sessions": 7, "actors": 8, "nodes": 7}
 _NUMBERS = {"turns", "queue", "context", "tokens", "cmp", "used", "pid", "memory", "cpu", "starts", "sess.", "load"}
 
 
 def columns(name: str, width: int) -> Columns:
     """The heads and widths of a table's columns on a terminal of this width."""
-    first, *others = TABLES[name]
-    for kept in (others, others[:-_LAST]):
-        room = width - sum(wide + 2 for _, wide in kept) - 4
-        if room >= 2 * _NARROWEST or kept is not others:
-            return [(first[0], max(_NARROWEST, min(_WIDEST, room))), *kept]
-    raise AssertionError("the second time returns")
+    heads = TABLES[name]
+    while (room := width - 4 - sum(wide + 2 for _, wide in heads[1:])) < _COMFORTABLE and len(heads) > _KEPT[name]:
+        heads = heads[:-1]
+    return [(heads[0][0], max(_NARROWEST, min(_WIDEST, room))), *heads[1:]]
 
 
 def rows_of(name: str, snapshot: ClusterSnapshot, now: Rates | None, width: int) -> Iterator[tuple[str, list[Text]]]:
