@@ -98,7 +98,7 @@ class Top(App[int]):
         self.query_one("#search", Input).display = False
         self._table().focus()
         self._draw()
-        self.run_worker(self._follow(), group="follow", exit_on_error=True)
+        self.run_worker(self._follow, group="follow", exit_on_error=True)
         self.set_interval(1.0, self._say_that_it_waits)
 
     def _say_that_it_waits(self) -> None:

@@ -5,6 +5,7 @@ is looked for again with every snapshot.
 """
 
 from contextlib import aclosing
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from rich.text import Text
@@ -13,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Footer, RichLog, Static
+from textual.worker import Worker
 
 from agent_core.cluster_snapshot import ClusterSnapshot
 from agent_core.errors import RayconteurError
@@ -42,7 +44,7 @@ class SessionScreen(Screen[None]):
         super().__init__()
         self._source, self._line = source, line
         self._narration = Narration()
-        self._watching = False
+        self._watch_under_way: Worker[None] | None = None
         self._resting = False
         self._note = ""
 
@@ -61,16 +63,19 @@ class SessionScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._describe()
-        self._begin()
+        if self._watch_under_way is None:
+            self._begin()
 
     def refreshed(self, snapshot: ClusterSnapshot) -> None:
         """A new snapshot has come: it may have the session elsewhere, or not at all."""
+        if not self.query("#live"):
+            return
         found = next((line for line in snapshot.also if _same(line, self._line)), None)
         self._resting = found is None
         if found is not None:
             moved = found.actor != self._line.actor
             self._line = found
-            if not self._watching or moved:
+            if moved or self._watch_under_way is None or self._watch_under_way.is_finished:
                 self._begin()
         self._describe()
 
@@ -93,8 +98,7 @@ class SessionScreen(Screen[None]):
     # --- what it says -----------------------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        self._watching = True
-        self.run_worker(self._watch(), group="watch", exclusive=True, exit_on_error=False)
+        self._watch_under_way = self.run_worker(self._watch, group="watch", exclusive=True, exit_on_error=False)
 
     async def _watch(self) -> None:
         """Tell what comes until it ends. It is told from some records before; so the log begins anew with the first."""
@@ -109,8 +113,6 @@ class SessionScreen(Screen[None]):
             self._say_once(Line("· at rest: whoever sends it a message wakes it", "dim"))
         except RayconteurError as error:
             self._say_once(Line(f"! {on_one_line(error.message, 300)}", "red"))
-        finally:
-            self._watching = False
 
     def _say_once(self, line: Line) -> None:
         """Say how a watch ended, once though it is tried again and again."""
@@ -145,7 +147,7 @@ class SessionScreen(Screen[None]):
 
     def _interrupt(self, mode: InterruptMode | None) -> None:
         if mode is not None:
-            self.run_worker(self._interrupted(mode), group="told", exit_on_error=False)
+            self.run_worker(partial(self._interrupted, mode), group="told", exit_on_error=False)
 
     async def _interrupted(self, mode: InterruptMode) -> None:
         try:
@@ -157,7 +159,7 @@ class SessionScreen(Screen[None]):
 
     def action_compact(self) -> None:
         self.notify("compacting")
-        self.run_worker(self._compacted(), group="told", exit_on_error=False)
+        self.run_worker(self._compacted, group="told", exit_on_error=False)
 
     async def _compacted(self) -> None:
         try:

@@ -299,7 +299,7 @@ async def test_a_cluster_that_goes_away_is_told_with_how_old_the_figures_are_and
     async with seated(cluster) as seat:
         await seat.until(seat.rows)
         cluster.trouble = PlacementError("The head of the Ray cluster does not answer any more.")
-        await seat.until(lambda: "does not answer any more" in seat.text("figures"))
+        await seat.until(lambda: "does not answer any more" in " ".join(seat.text("figures").split()))
         assert "s ago" in seat.text("figures")
         cluster.trouble = RuntimeError("Ray was shut down")
         await seat.until(lambda: "RuntimeError: Ray was shut down" in seat.text("figures"))
