@@ -121,6 +121,10 @@ class Top(App[int]):
             except TimeoutError:
                 continue
 
+    def look_now(self) -> None:
+        """Ask at once."""
+        self._wake.set()
+
     async def _ask(self) -> None:
         asked, runtime = self._asked, self._runtime
         opened = next((screen.line for screen in self.screen_stack if isinstance(screen, SessionScreen)), None)
