@@ -24,7 +24,7 @@ from drivers.watching.asking import Help
 from drivers.watching.figures import STATE_WORDS, course, figure_lines, on_one_line, rate, runtimes_text
 from drivers.watching.session_screen import SessionScreen
 from drivers.watching.source import Source
-from drivers.watching.tables import TABLES, columns, rows_of
+from drivers.watching.tables import TABLES, columns, head_of, rows_of
 
 _WINDOW = 10.0
 # Longer than an actor is waited for.
@@ -178,7 +178,7 @@ class Top(App[int]):
             chosen = known[at] if 0 <= at < len(known) else None
             table.clear(columns=True)
             for head, wide in columns(name, width):
-                table.add_column(head, width=wide)
+                table.add_column(head_of(head), width=wide)
             for key, cells in rows_of(name, snapshot, self._now, width):
                 table.add_row(*cells, key=key)
             keys = [key.value for key in table.rows]

@@ -4,6 +4,7 @@ The rule here: it looks on. A session that is put away, moves or dies while it i
 is looked for again with every snapshot.
 """
 
+import textwrap
 from contextlib import aclosing
 from functools import partial
 from typing import Any, ClassVar, cast
@@ -126,8 +127,10 @@ class SessionScreen(Screen[None]):
         log = self.query_one("#told", RichLog)
         at_end = log.is_vertical_scroll_end
         for text, style in lines:
-            log.write(Text(text, style=style), scroll_end=at_end)
-        live = self._narration.live.splitlines()[-_LIVE_LINES:]
+            log.write(Text(text, style=style), expand=True, scroll_end=at_end)
+        width = max(20, self.size.width - 2)
+        said = self._narration.live[-2 * _LIVE_LINES * width :].splitlines()
+        live = [piece for line in said for piece in (textwrap.wrap(line, width) or [""])][-_LIVE_LINES:]
         self.query_one("#live", Static).update(Text("\n".join(live)))
         if at_end:
             # What is said now takes room from what was said before.

@@ -42,6 +42,11 @@ def columns(name: str, width: int) -> Columns:
     return [(heads[0][0], max(_NARROWEST, min(_WIDEST, room))), *heads[1:]]
 
 
+def head_of(head: str) -> Text:
+    """The head of a column, on the side that its cells are on."""
+    return Text(head, justify="right" if head in _NUMBERS else "left")
+
+
 def rows_of(name: str, snapshot: ClusterSnapshot, now: Rates | None, width: int) -> Iterator[tuple[str, list[Text]]]:
     """The rows of a table, each with a key of its own."""
     shown = columns(name, width)
