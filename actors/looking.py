@@ -83,7 +83,8 @@ class ClusterView:
         """What the actor tells, None if it does not in time, or cannot: it may be of an older version."""
         if actor.state != "ALIVE":
             return None
-        with suppress(Gone, RayconteurError, TimeoutError):
+        # An actor of another version may have no such method.
+        with suppress(Gone, RayconteurError, TimeoutError, AttributeError):
             async with asyncio.timeout(self._patience):
                 handle = await self._handle(actor)
                 if kind_of(actor.name) in _HOSTS:
