@@ -1,8 +1,8 @@
 """What a client may ask of a session, by name: the actor's side of `SessionHandle`.
 
 The rule here: an operation activates the session if it is not active, unless another owner has it by now: only `open`
-takes it back. It returns what pickles fast: JSON of pydantic values, numbers and strings. Whatever would do harm if it
-were done twice bears an idempotency key.
+takes it back, and `watch` wants nothing of it. It returns what pickles fast: JSON of pydantic values, numbers and
+strings. Whatever would do harm if it were done twice bears an idempotency key.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -15,13 +15,14 @@ from actors.channel import Channel, Reader
 from agent_core import inputs
 from agent_core.cursor import Cursor
 from agent_core.entries import Opened, Settings
+from agent_core.errors import SessionError
 from agent_core.hosting import SessionHost
 from agent_core.local_session import LocalSession
 from agent_core.messages import Message, SessionId, TurnId
 from agent_core.opening import check_history, deleted_error, settings_between
 from agent_core.payloads import InterruptMode, ToLLMPayload, When
 from agent_core.providers.preloading import preload
-from agent_core.session import Shell
+from agent_core.session import PUT_AWAY, Shell
 from agent_core.tools.definition import ToolDefinition
 
 PAYLOAD_IN: TypeAdapter[ToLLMPayload] = TypeAdapter(ToLLMPayload)
@@ -82,6 +83,20 @@ async def _follow(context: Context, session_id: SessionId, after: Cursor | None,
     else:
         reader.resume(Cursor(*after), lambda seq: context.host.ports.journal.read(session_id, seq))
     return cursor
+
+
+async def _watch(context: Context, session_id: SessionId, records: int) -> int:
+    """Read as an onlooker, from so many records before the newest one on; returns after which one that is.
+
+    It wants nothing of the session: one that is not active here is not activated.
+    """
+    shell = context.host.find(session_id)
+    if shell is None or shell.lost is not None:
+        raise SessionError(f"Session '{session_id}' is at rest. Whoever sends it a message wakes it.", PUT_AWAY)
+    after = Cursor(max(0, shell.stream.cursor.seq - records), shell.epoch)
+    reader = Reader(context.channel, context.number, shell)
+    reader.resume(after, lambda seq: context.host.ports.journal.read(session_id, seq), onlooker=True)
+    return after.seq
 
 
 async def _leave(context: Context, session_id: SessionId, number: int) -> None:
@@ -160,6 +175,7 @@ OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
     "submit": _submit,
     "send": _send,
     "follow": _follow,
+    "watch": _watch,
     "leave": _leave,
     "ask": _ask,
     "interrupt": _interrupt,

@@ -26,9 +26,11 @@ from agent_core import inputs
 from agent_core.clock import SystemClock
 from agent_core.errors import PlacementError, RayconteurError, SessionError
 from agent_core.garbage import settle_garbage
+from agent_core.glance import GlanceRequest, HostGlance, glance
 from agent_core.hosting import SessionHost
 from agent_core.messages import SessionId
 from agent_core.models import context_limit
+from agent_core.observing import Observers
 from agent_core.payloads import InterruptMode
 from agent_core.ports import ToolReport
 from agent_core.providers.addressed import AddressedModel
@@ -36,6 +38,7 @@ from agent_core.providers.dispatch import build_model
 from agent_core.response_cache import CachingModel
 from agent_core.session_ports import Ports
 from agent_core.status import SessionStatus
+from agent_core.tally import Tally
 
 if TYPE_CHECKING:
     from actors.evaluating import EvaluationWorkers
@@ -61,6 +64,7 @@ class SessionActor:
         self._compactions: CompactionDispatcher | None = None
         self._local_model: LocalModelHandle | None = None
         self._workers: EvaluationWorkers | None = None
+        self._tally = Tally(SystemClock().now())
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         hold_on_again(settings, "start")
@@ -88,8 +92,9 @@ class SessionActor:
             asked = CachingModel(AddressedModel(model, self._local_url), clock)
             self._compactions = CompactionDispatcher(self._settings, clock)
             ports = Ports(
-                asked, self._tools, journal, clock, self._compactions, context_limit, owner=self._name, node=node
-            )
+                asked, self._tools, journal, clock, self._compactions, context_limit, owner=self._name, node=node,
+                observer=Observers(self._tally),
+            )  # fmt: skip
             self._host = SessionHost(ports, self._capacity)
             self._keep(self._sweep())
             self._keep(put_idle_away(self._host, self._settings))
@@ -149,7 +154,9 @@ class SessionActor:
 
     async def _answer(self, context: Context, request: Request) -> None:
         try:
-            self._check_tenant(request.session_id)
+            if request.operation != "watch":
+                # Who only looks makes an actor nobody's.
+                self._check_tenant(request.session_id)
             value = await OPERATIONS[request.operation](context, SessionId(request.session_id), *request.arguments)
         except RayconteurError as error:
             frame = refusal_frame(request.number, error)
@@ -218,6 +225,11 @@ class SessionActor:
         """The session's status, None if it is not active here."""
         shell = self._host.find(SessionId(session_id)) if self._host else None
         return shell.status() if shell else None
+
+    @ray.method(concurrency_group="control", enable_task_events=False)
+    async def glance(self, asked: GlanceRequest) -> HostGlance:
+        """What there is to see of this actor, and of the sessions that are asked for."""
+        return glance(self._host.shells if self._host else (), asked, self._tally.totals())
 
     @ray.method(concurrency_group="control")
     async def interrupt(self, session_id: str, mode: InterruptMode, key: str) -> bool | None:

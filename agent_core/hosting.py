@@ -42,6 +42,12 @@ class SessionHost:
         """The sessions that are live here."""
         return tuple(self._shells)
 
+    @property
+    def shells(self) -> Sequence[Shell]:
+        """Every live shell. May be asked for from another thread."""
+        # A copy is made in one step; whoever iterates over the dictionary itself may find that it changed.
+        return tuple(self._shells.copy().values())
+
     def check_owned(self, session_id: SessionId) -> None:
         """Raise Fenced if another owner has claimed the session from this host, which has not opened it again since.
 

@@ -17,7 +17,7 @@ from agent_core.errors import RayconteurError, SessionClosed, SessionError
 from agent_core.messages import SessionId, TurnId
 from agent_core.model_calls import ModelCalls
 from agent_core.outbox import Outbox
-from agent_core.payloads import Delta, UserInput
+from agent_core.payloads import Delta, SessionState, UserInput
 from agent_core.ports import (
     Claim,
     CompactionReport,
@@ -340,6 +340,16 @@ class Shell:
             self._ports.compactor.cancel(self._compaction)
         for task in self._timers:
             task.cancel()
+
+    @property
+    def state(self) -> SessionState:
+        """What the session is doing or waiting for."""
+        return self._machine.state
+
+    @property
+    def used_at(self) -> float:
+        """When something was last done with the session, in seconds since the epoch."""
+        return self._used
 
     @property
     def idle_since(self) -> float | None:
