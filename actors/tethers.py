@@ -11,6 +11,7 @@ from ray.exceptions import RayError
 
 from actors.calls import Gone, ask
 from actors.finding import find_actor
+from actors.metrics import note_start
 from actors.settings import RuntimeSettings, router_name
 from agent_core.errors import PlacementError
 
@@ -39,8 +40,9 @@ async def hold_on(settings: RuntimeSettings) -> None:
 def hold_on_again(settings: RuntimeSettings | None, method: str) -> None:
     """Have an actor that was started again call its own `method`, which takes hold, as nobody else may ever call it.
 
-    For constructors: the loop that the hold belongs to does not run yet.
+    For constructors: the loop that the hold belongs to does not run yet. Such a start is counted, too.
     """
+    note_start()
     context = ray.get_runtime_context()
     if settings is not None and settings.tethered and context.was_current_actor_reconstructed:
         # To itself, too, an actor that starts again is unavailable until the cluster says otherwise.

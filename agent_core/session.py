@@ -17,7 +17,7 @@ from agent_core.errors import RayconteurError, SessionClosed, SessionError
 from agent_core.messages import SessionId, TurnId
 from agent_core.model_calls import ModelCalls
 from agent_core.outbox import Outbox
-from agent_core.payloads import Delta, UserInput
+from agent_core.payloads import Delta, SessionState, UserInput
 from agent_core.ports import (
     Claim,
     CompactionReport,
@@ -77,6 +77,16 @@ class Shell:
     @property
     def is_shutdown(self) -> bool:
         return self._machine.state == "closed" or self.lost is not None
+
+    @property
+    def state(self) -> SessionState:
+        """What the session is doing or waiting for."""
+        return self._machine.state
+
+    @property
+    def mailbox(self) -> int:
+        """How many messages wait: those that were accepted, and those that there is no room for yet."""
+        return len(self._conversation.queue) + len(self._conversation.steers) + len(self._room)
 
     # --- inputs -----------------------------------------------------------------------------------------------------
 

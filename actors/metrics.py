@@ -1,0 +1,90 @@
+"""Metrics through `ray.util.metrics`: what a process has measured, handed to Ray every two seconds.
+
+The rule here: a call of Ray's costs more than what is measured is worth, so it is made once for all that was counted
+meanwhile. Ray adds its own tags (node, process) and a prefix: `ray_rayconteur_turns_total`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import ray
+from ray.util.metrics import Counter, Gauge, Histogram
+
+from agent_core.metering import instruments as what
+from agent_core.metering.instruments import Instrument
+from agent_core.metering.ledger import Ledger, Measured
+
+log = logging.getLogger("rayconteur.actor")
+
+PERIOD = 2.0
+"""Seconds between two handings over."""
+_ROLES = {"sessions": "session"}
+
+
+@cache
+def metric_of(instrument: Instrument) -> Counter | Gauge | Histogram:
+    """Ray's metric for the instrument; a process has one."""
+    match instrument.kind:
+        case "counter":
+            return Counter(instrument.name, instrument.description, instrument.tags)
+        case "gauge":
+            return Gauge(instrument.name, instrument.description, instrument.tags)
+        case "histogram":
+            return Histogram(instrument.name, instrument.description, list(instrument.boundaries), instrument.tags)
+
+
+def hand_over(ledger: Ledger) -> None:
+    """Give Ray what was measured since the last time."""
+    for measured in ledger.drain():
+        _record(measured)
+
+
+def _record(measured: Measured) -> None:
+    metric, labels = metric_of(measured.instrument), measured.labels
+    match metric:
+        case Histogram():
+            for value in measured.values:
+                metric.observe(value, labels)
+        case Gauge():
+            metric.set(measured.values[-1], labels)
+        case _ if measured.values[-1] > 0:
+            metric.inc(measured.values[-1], labels)
+        case _:
+            # `inc` refuses zero, with which a counter begins: without it Prometheus cannot see the first increase.
+            metric._record(0.0, labels)  # noqa: SLF001 - as said
+
+
+async def export(ledger: Ledger, sample: Callable[[], None] | None = None) -> None:
+    """Return never: take samples, and hand over what was measured. What goes wrong is logged, once."""
+    failed = False
+    while True:
+        try:
+            if sample is not None:
+                sample()
+            hand_over(ledger)
+        except Exception:
+            if not failed:
+                log.exception("metrics cannot be handed to Ray")
+            failed = True
+        await asyncio.sleep(PERIOD)
+
+
+def note_start() -> None:
+    """Count that this actor was started again, if it was. For constructors of actors."""
+    context = ray.get_runtime_context()
+    name = context.get_actor_name() or ""
+    counter: Any = metric_of(what.ACTOR_RESTARTS)
+    labels = {"role": role_of(name)}
+    if context.was_current_actor_reconstructed:
+        counter.inc(1.0, labels)
+    else:
+        counter._record(0.0, labels)  # noqa: SLF001 - it begins, see above
+
+
+def role_of(name: str) -> str:
+    """What an actor of that name is for: `session`, `journal`, `router`, `tools`, `compactor` or another few."""
+    role = name.partition("/")[0]
+    return _ROLES.get(role, role or "other")
