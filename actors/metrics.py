@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import ray
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from agent_core.metering import instruments as what
@@ -72,16 +71,11 @@ async def export(ledger: Ledger, sample: Callable[[], None] | None = None) -> No
         await asyncio.sleep(PERIOD)
 
 
-def note_start() -> None:
-    """Count that this actor was started again, if it was. For constructors of actors."""
-    context = ray.get_runtime_context()
-    name = context.get_actor_name() or ""
+def note_start(name: str, *, restarted: bool) -> None:
+    """Count that the actor of this name, which this process is, was started again, if it was."""
     counter: Any = metric_of(what.ACTOR_RESTARTS)
-    labels = {"role": role_of(name)}
-    if context.was_current_actor_reconstructed:
-        counter.inc(1.0, labels)
-    else:
-        counter._record(0.0, labels)  # noqa: SLF001 - it begins, see above
+    # Zero is a beginning, as above.
+    counter._record(float(restarted), {"role": role_of(name)})  # noqa: SLF001 - as above
 
 
 def role_of(name: str) -> str:

@@ -42,8 +42,11 @@ def hold_on_again(settings: RuntimeSettings | None, method: str) -> None:
 
     For constructors: the loop that the hold belongs to does not run yet. Such a start is counted, too.
     """
-    note_start()
     context = ray.get_runtime_context()
-    if settings is not None and settings.tethered and context.was_current_actor_reconstructed:
+    if (name := context.get_actor_name()) is None:
+        return
+    restarted = context.was_current_actor_reconstructed
+    note_start(name, restarted=restarted)
+    if settings is not None and settings.tethered and restarted:
         # To itself, too, an actor that starts again is unavailable until the cluster says otherwise.
         getattr(context.current_actor, method).options(max_task_retries=-1).remote()
