@@ -45,7 +45,7 @@ def hold_on_again(settings: RuntimeSettings | None, method: str) -> None:
     context = ray.get_runtime_context()
     if (name := context.get_actor_name()) is None:
         return
-    restarted = context.was_current_actor_reconstructed
+    restarted = bool(context.was_current_actor_reconstructed)
     note_start(name, restarted=restarted)
     if settings is not None and settings.tethered and restarted:
         # To itself, too, an actor that starts again is unavailable until the cluster says otherwise.

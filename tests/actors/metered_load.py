@@ -1,0 +1,87 @@
+"""A program for the test of metrics: a cluster of its own, and a load on it that moves every number there is.
+
+The rule here: it says on its output, line by line, where it is, and goes on when it is told to on its input.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors import Runtime, SessionHandle, tool
+from agent_core.errors import RayconteurError
+from agent_core.scripted import Fault, Knobs
+from agent_core.scripted.server import ScriptedServer
+from tests.actors.world import PLANTED, PLANTED_KEY, add, wait
+
+MODEL = "anthropic/claude-sonnet-4-5"
+
+
+@tool
+async def fail() -> str:
+    """Fail."""
+    raise ValueError("no")
+
+
+async def _round(runtime: Runtime, server: ScriptedServer, number: int) -> None:
+    """Everything once: good turns and bad ones, tools, a summary, a retry, waiting messages, a killed actor."""
+    common: dict[str, Any] = {"base_url": server.url, "api_key": f"env:{PLANTED}"}
+    one = await runtime.session(f"one-{number}", model=MODEL, tools=[add, fail, wait], **common)
+    other = await runtime.session(f"two-{number}", model="anthropic/claude-test", context_limit=100_000, **common)
+    await one.ask('call add {"a": 1, "b": 2} then call fail {}')
+    await one.ask("a second question")
+    await one.compact()
+    server.knobs = Knobs(faults={"rate_limited": Fault(next=1)}, retry_after_s=0.0)
+    await other.ask("after a refusal")
+    server.knobs = Knobs(faults={"server_error": Fault(every=1)})
+    impatient = await runtime.session(f"three-{number}", model=MODEL, timeout=0.5, **common)
+    with suppress(RayconteurError):
+        await impatient.ask("fails")
+    server.knobs = Knobs()
+    await one.submit('call wait {"seconds": 2}')
+    await asyncio.gather(*(one.submit(f"waiting {index}") for index in range(3)))
+    await _interrupted(other)
+
+
+async def _interrupted(session: SessionHandle) -> None:
+    turn = await session.submit("an interrupted one")
+    await session.interrupt()
+    with suppress(RayconteurError):
+        await session.result(turn)
+
+
+def _say(**what: Any) -> None:
+    print(json.dumps(what), flush=True)
+
+
+async def _told() -> str:
+    return await asyncio.to_thread(sys.stdin.readline)
+
+
+async def main(data: Path) -> None:
+    os.environ[PLANTED] = PLANTED_KEY
+    async with (
+        ScriptedServer() as server,
+        Runtime(
+            "local", data_dir=data, dashboard=True, sessions_per_actor=100, session_actors=1, max_concurrent_requests=1
+        ) as runtime,
+    ):
+        worker: Any = ray._private.worker.global_worker  # pyright: ignore[reportAttributeAccessIssue]
+        _say(session_dir=worker.node.get_session_dir_path())
+        for number in range(100):
+            if not await _told():
+                return
+            await _round(runtime, server, number)
+            if number == 0:
+                os.kill(await runtime.process_of("sessions/0"), signal.SIGKILL)
+            _say(round=number)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
