@@ -4,9 +4,8 @@ The rule here: each attempt is counted once, when it is over, and what an answer
 """
 
 from collections.abc import Callable
-from typing import get_args
 
-from agent_core.errors import ProviderError, ProviderErrorKind, RayconteurError
+from agent_core.errors import TRANSIENT, ProviderError, RayconteurError
 from agent_core.messages import Usage
 from agent_core.metering import instruments as what
 from agent_core.metering.ledger import Meter, Names
@@ -52,7 +51,7 @@ def begin_calls(meter: Meter, tags: tuple[str, str]) -> None:
     """Begin the counters of a model's calls that alerts look at."""
     meter.begin(what.REQUESTS, *tags, "2xx", "ok")
     meter.begin(what.REQUESTS, *tags, "429", "rate_limit")
-    for kind in get_args(ProviderErrorKind):
+    for kind in sorted(TRANSIENT):
         meter.begin(what.RETRIES, *tags, kind)
 
 

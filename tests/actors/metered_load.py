@@ -6,7 +6,6 @@ The rule here: it says on its output, line by line, where it is, and goes on whe
 import asyncio
 import json
 import os
-import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import Any
 
 import ray
 
-from actors import Runtime, SessionHandle, tool
+from actors import Runtime, tool
 from agent_core.errors import RayconteurError
 from agent_core.scripted import Fault, Knobs
 from agent_core.scripted.server import ScriptedServer
-from tests.actors.world import PLANTED, PLANTED_KEY, add, wait
+from tests.actors.world import PLANTED, PLANTED_KEY, add, kill, wait
 
 MODEL = "anthropic/claude-sonnet-4-5"
 
@@ -32,11 +31,15 @@ async def fail() -> str:
 async def _round(runtime: Runtime, server: ScriptedServer, number: int) -> None:
     """Everything once: good turns and bad ones, tools, a summary, a retry, waiting messages, a killed actor."""
     common: dict[str, Any] = {"base_url": server.url, "api_key": f"env:{PLANTED}"}
-    one = await runtime.session(f"one-{number}", model=MODEL, tools=[add, fail, wait], **common)
-    other = await runtime.session(f"two-{number}", model="anthropic/claude-test", context_limit=100_000, **common)
+    told = {"kind": "llm", "keep_recent_turns": 0, "keep_tokens": 0}
+    one = await runtime.session(f"one-{number}", model=MODEL, tools=[add, fail, wait], compaction=told, **common)
+    other = await runtime.session(
+        f"two-{number}", model="anthropic/claude-test", context_limit=100_000, tools=[wait], **common
+    )
     await one.ask('call add {"a": 1, "b": 2} then call fail {}')
-    await one.ask("a second question")
-    await one.compact()
+    await one.ask("a long question: " + "many words, " * 500)
+    result = await one.compact()
+    assert result.compacted, result
     server.knobs = Knobs(faults={"rate_limited": Fault(next=1)}, retry_after_s=0.0)
     await other.ask("after a refusal")
     server.knobs = Knobs(faults={"server_error": Fault(every=1)})
@@ -46,14 +49,19 @@ async def _round(runtime: Runtime, server: ScriptedServer, number: int) -> None:
     server.knobs = Knobs()
     await one.submit('call wait {"seconds": 2}')
     await asyncio.gather(*(one.submit(f"waiting {index}") for index in range(3)))
-    await _interrupted(other)
+    await asyncio.gather(one.ask("and both at once"), other.ask("and both at once"))
+    await other.submit('call wait {"seconds": 60}')
+    await other.interrupt()
 
 
-async def _interrupted(session: SessionHandle) -> None:
-    turn = await session.submit("an interrupted one")
-    await session.interrupt()
-    with suppress(RayconteurError):
-        await session.result(turn)
+async def _killed(runtime: Runtime) -> None:
+    """A session that loses its process in the middle of a turn."""
+    session = await runtime.session("two-0")
+    await session.submit('call wait {"seconds": 60}')
+    while (await session.status()).state != "awaiting_tools":
+        await asyncio.sleep(0.05)
+    await kill(runtime, "sessions/0")
+    await session.ask("still there?")
 
 
 def _say(**what: Any) -> None:
@@ -78,8 +86,8 @@ async def main(data: Path) -> None:
             if not await _told():
                 return
             await _round(runtime, server, number)
-            if number == 0:
-                os.kill(await runtime.process_of("sessions/0"), signal.SIGKILL)
+            if number == 1:
+                await _killed(runtime)
             _say(round=number)
 
 
