@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from actors import Runtime, tool
 from agent_core.errors import RayconteurError
 from agent_core.scripted import Fault, Knobs
@@ -80,8 +78,7 @@ async def main(data: Path) -> None:
             "local", data_dir=data, dashboard=True, sessions_per_actor=100, session_actors=1, max_concurrent_requests=1
         ) as runtime,
     ):
-        worker: Any = ray._private.worker.global_worker  # pyright: ignore[reportAttributeAccessIssue]
-        _say(session_dir=worker.node.get_session_dir_path())
+        _say(ready=True)
         for number in range(100):
             if not await _told():
                 return

@@ -103,7 +103,8 @@ async def loaded_cluster() -> AsyncIterator[tuple[Load, Path]]:
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, cwd=ROOT, env=environment)
     load = Load(process)
     try:
-        yield load, Path((await load.told())["session_dir"])
+        await load.told()
+        yield load, Path(place) / "ray"
     finally:
         await _end(process)
         shutil.rmtree(place, ignore_errors=True)
@@ -120,13 +121,14 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 @asynccontextmanager
-async def running_prometheus(session: Path, place: Path) -> AsyncIterator[Prometheus]:
+async def running_prometheus(ray: Path, place: Path) -> AsyncIterator[Prometheus]:
     """Prometheus with the project's own configuration, for this cluster and quicker."""
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(ROOT / "deploy/prometheus/alerts.yml")]
     discovered = config["scrape_configs"][0]["file_sd_configs"][0]
-    discovered["files"] = [str(session / Path(discovered["files"][0]).name)]
+    discovered["files"] = [str(ray / Path(discovered["files"][0]).name)]
+    discovered["refresh_interval"] = "1s"
     (place / "prometheus.yml").write_text(yaml.safe_dump(config))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -150,6 +152,6 @@ async def running_prometheus(session: Path, place: Path) -> AsyncIterator[Promet
 
 async def _scrapes(prometheus: Prometheus) -> bool:
     try:
-        return bool(await prometheus.values("ray_rayconteur_mailbox_messages"))
+        return bool(await prometheus.values("ray_node_cpu_utilization"))
     except (aiohttp.ClientError, AssertionError):
         return False

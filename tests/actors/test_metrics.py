@@ -43,7 +43,7 @@ def queries() -> dict[str, str]:
 async def prometheus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
     """A Prometheus that has seen two rounds of everything, with a killed actor at the end of the second."""
     place = tmp_path_factory.mktemp("prometheus")
-    async with loaded_cluster() as (load, session), running_prometheus(session, place) as running:
+    async with loaded_cluster() as (load, ray), running_prometheus(ray, place) as running:
         await load.round()
         # What a rate is taken of has to be seen before it grows.
         first = [name_of(instrument) for instrument in INSTRUMENTS]
