@@ -73,10 +73,11 @@ async def test_every_rule_is_judged_and_finds_every_number_that_it_looks_at(prom
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_what_the_load_did_is_what_was_counted(prometheus: Prometheus) -> None:
+    # The killed actor takes along what it has not handed over, two seconds at most, and Ray what was not exported.
     least = {
         'sum(ray_rayconteur_turns_total{outcome="completed"})': 10,
         'sum(ray_rayconteur_turns_total{outcome="failed"})': 2,
-        'sum(ray_rayconteur_turns_total{outcome="interrupted"})': 2,
+        'sum(ray_rayconteur_turns_total{outcome="interrupted"})': 1,
         'sum(ray_rayconteur_provider_requests_total{status="429"})': 2,
         'sum(ray_rayconteur_provider_retries_total{kind="rate_limit"})': 2,
         'sum(ray_rayconteur_tool_calls_total{tool="add",outcome="ok"})': 2,
