@@ -97,7 +97,14 @@ async def loaded_cluster() -> AsyncIterator[tuple[Load, Path]]:
     """A cluster of its own with the program on it, and the directory where Ray keeps that cluster's files."""
     # The sockets that Ray makes there allow no longer path.
     place = tempfile.mkdtemp(prefix="rc-", dir="/tmp")
-    environment = {**os.environ, "RAY_TMPDIR": place, "RAY_metrics_report_interval_ms": "1000"}
+    (dashboards := Path(place, "dashboards")).mkdir()
+    shutil.copy(ROOT / "deploy/grafana/dashboards/rayconteur.json", dashboards)
+    environment = {
+        **os.environ,
+        "RAY_TMPDIR": place,
+        "RAY_METRICS_GRAFANA_DASHBOARD_OUTPUT_DIR": str(dashboards),
+        "RAY_metrics_report_interval_ms": "1000",
+    }
     command = [sys.executable, "-m", "tests.actors.metered_load", f"{place}/data"]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, cwd=ROOT, env=environment)
@@ -143,7 +150,7 @@ async def running_prometheus(ray: Path, place: Path) -> AsyncIterator[Prometheus
     try:
         async with aiohttp.ClientSession() as http:
             prometheus = Prometheus(http, f"http://{address}")
-            assert await eventually(lambda: _scrapes(prometheus))
+            assert await eventually(lambda: _scrapes(prometheus)), "Prometheus does not find the cluster"
             yield prometheus
     finally:
         process.terminate()

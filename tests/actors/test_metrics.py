@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 
 from agent_core.metering.instruments import INSTRUMENTS, Instrument
-from tests.actors.metrics_world import ROOT, Prometheus, eventually, loaded_cluster, running_prometheus
+from tests.actors.metrics_world import ROOT, Load, Prometheus, eventually, loaded_cluster, running_prometheus
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("prometheus") and shutil.which("promtool")), reason="prometheus and promtool are not installed"
@@ -40,10 +41,17 @@ def queries() -> dict[str, str]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def prometheus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
+async def loaded() -> AsyncIterator[tuple[Load, Path]]:
+    """A cluster with a load, and where Ray keeps its files."""
+    async with loaded_cluster() as cluster:
+        yield cluster
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def prometheus(loaded: tuple[Load, Path], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prometheus]:
     """A Prometheus that has seen two rounds of everything, with a killed actor at the end of the second."""
-    place = tmp_path_factory.mktemp("prometheus")
-    async with loaded_cluster() as (load, ray), running_prometheus(ray, place) as running:
+    load, ray = loaded
+    async with running_prometheus(ray, tmp_path_factory.mktemp("prometheus")) as running:
         await load.round()
         # What a rate is taken of has to be seen before it grows.
         first = [name_of(instrument) for instrument in INSTRUMENTS]
@@ -106,6 +114,25 @@ async def test_no_tag_bears_the_id_of_a_session_or_of_a_turn(prometheus: Prometh
     assert not [value for value in values if re.search(r"(one|two|three)-\d", value)]
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_grafana_that_ray_configures_has_the_dashboard_beside_its_own(loaded: tuple[Load, Path]) -> None:
+    _, ray = loaded
+    provisioning = ray / "session_latest/metrics/grafana/provisioning/dashboards/default.yml"
+
+    async def written() -> bool:
+        return provisioning.exists()
+
+    assert await eventually(written)
+    [provider] = yaml.safe_load(provisioning.read_text())["providers"]
+    place = Path(provider["options"]["path"])
+
+    async def together() -> bool:
+        return {"rayconteur.json", "default_grafana_dashboard.json"} <= {file.name for file in place.iterdir()}
+
+    assert await eventually(together)
+    assert (place / "rayconteur.json").read_bytes() == DASHBOARD.read_bytes()
+
+
 def test_the_configuration_and_the_rules_are_right_and_each_alert_sounds_when_it_must() -> None:
     for arguments in (
         ["check", "rules", str(RULES)],
@@ -114,6 +141,15 @@ def test_the_configuration_and_the_rules_are_right_and_each_alert_sounds_when_it
     ):
         ran = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False, timeout=60)
         assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_document_has_every_metric_with_its_tags() -> None:
+    text = (ROOT / "docs/metrics.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `rayconteur_")]
+    told = {name.strip("`"): (kind, tags.replace("`", ""), about) for name, kind, tags, about in rows}
+    assert told == {item.name: (item.kind, ", ".join(item.tags) or "none", item.description) for item in INSTRUMENTS}
+    alerts = re.findall(r"alert: (\w+)", RULES.read_text())
+    assert re.findall(r"^\| `(Rayconteur\w+)`", text, flags=re.MULTILINE) == alerts
 
 
 def test_every_instrument_is_on_the_dashboard_and_panels_do_not_overlap() -> None:
