@@ -1,11 +1,14 @@
 """What session actors have measured can be had without Prometheus, actor by actor."""
 
+import pytest
+
 from actors import Runtime
 from actors.metrics import measured, role_of
 from agent_core.scripted.server import ScriptedServer
 from tests.actors.world import add, config
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_every_session_actor_tells_its_turns_tokens_and_tools(runtime: Runtime, server: ScriptedServer) -> None:
     before = (await measured(runtime.namespace)).get("sessions/0", {})
     session = await runtime.session("measured", tools=[add], **config(server))
