@@ -15,9 +15,14 @@ import yaml
 from agent_core.metering.instruments import INSTRUMENTS, Instrument
 from tests.actors.metrics_world import ROOT, Load, Prometheus, eventually, loaded_cluster, running_prometheus
 
-pytestmark = pytest.mark.skipif(
-    not (shutil.which("prometheus") and shutil.which("promtool")), reason="prometheus and promtool are not installed"
-)
+pytestmark = [
+    # A cluster, a Prometheus and two rounds of everything are made ready before the first test.
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(
+        not (shutil.which("prometheus") and shutil.which("promtool")),
+        reason="prometheus and promtool are not installed",
+    ),
+]
 
 RULES = ROOT / "deploy/prometheus/alerts.yml"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/rayconteur.json"
@@ -34,7 +39,7 @@ def queries() -> dict[str, str]:
     """The queries of the dashboard by their panels, as Grafana sends them."""
     panels: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
     return {
-        f"{panel['title']} {target['refId']}": target["expr"].replace("$__rate_interval", "1m")
+        f"{panel['title']} {target['refId']}": target["expr"].replace("$__rate_interval", "5m")
         for panel in panels
         for target in panel.get("targets", ())
     }
