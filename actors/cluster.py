@@ -60,6 +60,7 @@ async def connect(address: str | None, namespace: str, *, dashboard: bool) -> Cl
     """
     if ray.is_initialized():
         return _info(started=False, ours=False)
+    be_quiet()
     wanted = await resolve(address)
     return await _to_the_end(asyncio.to_thread(_connect, wanted, namespace, dashboard))
 
@@ -82,7 +83,6 @@ def disconnect(cluster: ClusterInfo) -> None:
 
 
 def _connect(wanted: str, namespace: str, dashboard: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
-    be_quiet()
     try:
         return _start(namespace, dashboard) if wanted == "local" else _join(wanted, namespace)
     except RayconteurError:

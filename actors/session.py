@@ -40,6 +40,7 @@ from agent_core.payloads import InterruptMode
 from agent_core.ports import ToolReport
 from agent_core.providers.addressed import AddressedModel
 from agent_core.providers.dispatch import build_model
+from agent_core.response_cache import CachingModel
 from agent_core.session_ports import Ports
 from agent_core.status import SessionStatus
 
@@ -92,11 +93,11 @@ class SessionActor:
             model = build_model(self._settings.max_concurrent_requests, clock, random.Random())
             self._tools = ToolDispatcher(self._settings, self._name, clock)
             node = ray.get_runtime_context().get_node_id()
-            addressed = AddressedModel(model, self._local_url)
+            asked = CachingModel(AddressedModel(model, self._local_url), clock)
             self._compactions = CompactionDispatcher(self._settings, clock)
             journal.watched_by(JournalMeter(self._ledger, "sessions"))
             ports = Ports(
-                addressed,
+                asked,
                 self._tools,
                 journal,
                 clock,

@@ -40,6 +40,7 @@ from agent_core.opening import (
 )
 from agent_core.providers.addressed import AddressedModel
 from agent_core.providers.dispatch import build_model
+from agent_core.response_cache import CachingModel
 from agent_core.session_ports import Ports
 from agent_core.tools import LocalToolExecutor
 
@@ -98,10 +99,10 @@ class LocalRuntime:
         self._stack.push_async_callback(model.aclose)
         tools = LocalToolExecutor(blobs=JournalBlobs(self._journal))
         self._stack.push_async_callback(tools.aclose)
-        addressed = AddressedModel(model, self._local_url)
-        compactor = LocalCompactor(Summariser(addressed, clock, context_limit), clock)
+        asked = CachingModel(AddressedModel(model, self._local_url), clock)
+        compactor = LocalCompactor(Summariser(asked, clock, context_limit), clock)
         self._stack.push_async_callback(compactor.aclose)
-        self._host = SessionHost(Ports(addressed, tools, self._journal, clock, compactor, context_limit))
+        self._host = SessionHost(Ports(asked, tools, self._journal, clock, compactor, context_limit))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -78,7 +78,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - each is a group of options
     place.check()
     task = resolve(file, samples, task_options, limits, tools=model.loaded_tools())
     model = task.model(model)
-    given = {**model.fields(), **compaction.fields(), "request_class": "batch", "streaming": running.stream}
+    given = {**model.fields(), **compaction.fields(), **running.fields(here=place.is_here)}
     model.check_window()
     # On a cluster elsewhere the key has to be there, not here.
     if place.is_here:
@@ -137,13 +137,16 @@ def _again(arguments: Sequence[str]) -> int | Coroutine[Any, Any, int]:
 @app.command("status")
 def status_command(
     out: OutArgument = "",
+    watch: Annotated[  # noqa: FBT002 - typer's way to say a flag
+        bool, typer.Option("--watch", "-w", help="Show it until it is over; Ctrl-C leaves it as it is.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,  # noqa: FBT002
     address: AddressOption = None,
 ) -> int | Coroutine[Any, Any, int]:
     """Say how far a run is, or how it ended. Without OUT: which runs are under way on the cluster."""
     from drivers.evaluating.looking import look
 
-    return look(out, address, as_json=as_json)
+    return look(out, address, watches=watch, as_json=as_json)
 
 
 for name, command in (

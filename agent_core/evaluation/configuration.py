@@ -17,7 +17,7 @@ from agent_core.frozen import Frozen
 from agent_core.tools.definition import ToolDefinition
 
 # How a session is paid for, delivered and scheduled, which changes no answer.
-_IMMATERIAL = {"api_key", "streaming", "request_class"}
+_IMMATERIAL = {"api_key", "cache", "streaming", "request_class"}
 LONGEST_VALUE = 60
 
 

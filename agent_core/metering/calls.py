@@ -64,9 +64,12 @@ def bill(meter: Meter, model: str, tags: tuple[str, str], usage: Usage, purpose:
         ("output", usage.output_tokens),
         ("cache_read", usage.cache_read_tokens),
         ("cache_write", usage.cache_write_tokens),
+        ("saved", usage.saved_tokens),
     ):
         if tokens:
             meter.add(what.TOKENS, tokens, *tags, direction, purpose)
+    if usage.saved_tokens:
+        return
     dollars = cost(model, usage)
     if dollars is None:
         meter.add(what.UNPRICED, 1, *tags)
@@ -102,7 +105,9 @@ class CallMeter:
                 self._over(*_status(event.error))
                 self._meter.add(what.RETRIES, 1, *self._tags, event.error.kind)
             case ResponseStopped():
-                self._over("2xx", "ok")
+                # An answer out of the response cache was no request.
+                if not self._usage.saved_tokens:
+                    self._over("2xx", "ok")
                 self._bill()
             case _:
                 pass

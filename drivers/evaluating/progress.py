@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from agent_core.evaluation.run import Running
 from agent_core.evaluation.standing import RunStatus
 from agent_core.evaluation.summary import Summary
 from drivers.evaluating.showing import NAMES, count, dollars, duration, rate, short
@@ -78,6 +79,14 @@ class Meter:
         per_second = (done - before) / (now - since) if done > before and now > since else None
         left = (summary.planned - done) / per_second if per_second else None
         return Moment(now, done, per_second, left, self.status)
+
+
+async def follow(running: Running, meter: Meter) -> None:
+    """Have the meter know where the run stands, until cancelled."""
+    while True:
+        if (status := await running.status()) is not None:
+            meter.status = status
+        await asyncio.sleep(REFRESH_SECONDS)
 
 
 @contextlib.asynccontextmanager

@@ -31,12 +31,11 @@ from drivers.errors import ending_signals
 from drivers.evaluating.exporting import spec_of
 from drivers.evaluating.job import Job
 from drivers.evaluating.options import RunOptions
-from drivers.evaluating.progress import Meter, shown
+from drivers.evaluating.progress import Meter, follow, shown
 from drivers.evaluating.pumping import pumped
 from drivers.options import PlaceOptions
 
 SHOW_CURSOR = "\x1b[?25h"
-LOOK_SECONDS = 0.2
 
 
 class Evaluating(Protocol):
@@ -146,7 +145,7 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
     except Exception as error:  # noqa: BLE001 - the summary comes first, then what went wrong
         return Ended(error, stopper.signal)
     meter = Meter(time.monotonic)
-    looking = asyncio.create_task(_look(running, meter))
+    looking = asyncio.create_task(follow(running, meter))
     try:
         async with shown(meter, stopper.console), pumped(order.results, job.results):
             ended = await running.ended()
@@ -156,13 +155,6 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
     return Ended(ended.failure, stopper.signal, ended.status.summary, ended.status.reason)
-
-
-async def _look(running: Running, meter: Meter) -> None:
-    while True:
-        if (status := await running.status()) is not None:
-            meter.status = status
-        await asyncio.sleep(LOOK_SECONDS)
 
 
 def note(console: Console, text: str) -> None:

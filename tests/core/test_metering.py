@@ -69,6 +69,16 @@ async def test_a_known_price_makes_a_cost_and_an_unknown_one_is_counted() -> Non
     assert numbers["rayconteur_unpriced_requests{provider=anthropic,model=nobody-knows}"] == 1
 
 
+async def test_an_answer_out_of_the_response_cache_is_no_request_and_costs_nothing() -> None:
+    stage = Stage(Says("known", usage=Usage(saved_tokens=50)))
+    ledger = metered(stage)
+    session = await stage.session("s")
+    await session.ask("q")
+    numbers = told(ledger)
+    assert numbers["rayconteur_tokens{provider=local,model=fake,direction=saved,purpose=turn}"] == 50
+    assert not [name for name in numbers if "provider_requests" in name or "unpriced" in name or "cost" in name]
+
+
 async def test_names_that_a_model_makes_up_are_one_tool() -> None:
     calls = [(f"made-up-{number}", {}) for number in range(5)]
     stage = Stage(Says("hm", calls=calls), Says("sorry"))
