@@ -7,6 +7,7 @@ and keeps interrupt and status answering, in a thread of their own, whatever the
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from actors.compaction_dispatch import CompactionDispatcher
 from actors.envelopes import MOVED, Frame, Request, answer_frame, refusal_frame
 from actors.finding import dead_jobs
 from actors.journals import journal_of
+from actors.metrics import export
 from actors.operations import OPERATIONS, Context
 from actors.resting import put_idle_away
 from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
@@ -29,6 +31,10 @@ from agent_core.garbage import settle_garbage
 from agent_core.glance import GlanceRequest, HostGlance, glance
 from agent_core.hosting import SessionHost
 from agent_core.messages import SessionId
+from agent_core.metering.journal import JournalMeter
+from agent_core.metering.ledger import Ledger
+from agent_core.metering.observer import Metering
+from agent_core.metering.sampling import sample
 from agent_core.models import context_limit
 from agent_core.observing import Observers
 from agent_core.payloads import InterruptMode
@@ -66,6 +72,7 @@ class SessionActor:
         self._workers: EvaluationWorkers | None = None
         self._tally = Tally(SystemClock().now())
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ledger = Ledger()
         self._tasks: set[asyncio.Task[Any]] = set()
         hold_on_again(settings, "start")
 
@@ -91,11 +98,20 @@ class SessionActor:
             node = ray.get_runtime_context().get_node_id()
             asked = CachingModel(AddressedModel(model, self._local_url), clock)
             self._compactions = CompactionDispatcher(self._settings, clock)
+            journal.watched_by(JournalMeter(self._ledger, "sessions"))
             ports = Ports(
-                asked, self._tools, journal, clock, self._compactions, context_limit, owner=self._name, node=node,
-                observer=Observers(self._tally),
-            )  # fmt: skip
-            self._host = SessionHost(ports, self._capacity)
+                asked,
+                self._tools,
+                journal,
+                clock,
+                self._compactions,
+                context_limit,
+                owner=self._name,
+                node=node,
+                observer=Observers(self._tally, Metering(self._ledger, time.monotonic)),
+            )
+            host = self._host = SessionHost(ports, self._capacity)
+            self._keep(export(self._ledger, lambda: sample(host, self._ledger)))
             self._keep(self._sweep())
             self._keep(put_idle_away(self._host, self._settings))
             if self._settings.tethered:
@@ -240,6 +256,11 @@ class SessionActor:
             return None
         done = asyncio.run_coroutine_threadsafe(shell.perform(inputs.Interrupt(mode, key)), loop)
         return (await asyncio.wrap_future(done)).turn_id is not None
+
+    @ray.method(concurrency_group="control", enable_task_events=False)
+    async def measured(self) -> dict[str, float]:
+        """What this process has measured since it started, see `Ledger.totals`."""
+        return self._ledger.totals()
 
     @ray.method(concurrency_group="control")
     async def tenant(self) -> str | None:

@@ -78,6 +78,16 @@ class Shell:
     def is_shutdown(self) -> bool:
         return self._machine.state == "closed" or self.lost is not None
 
+    @property
+    def state(self) -> SessionState:
+        """What the session is doing or waiting for."""
+        return self._machine.state
+
+    @property
+    def mailbox(self) -> int:
+        """How many messages wait: those that were accepted, and those that there is no room for yet."""
+        return len(self._conversation.queue) + len(self._conversation.steers) + len(self._room)
+
     # --- inputs -----------------------------------------------------------------------------------------------------
 
     async def perform(self, given: inputs.Input) -> out.Answer:
