@@ -24,6 +24,7 @@ from actors.session_handle import SessionHandle
 from actors.settings import Options, RuntimeSettings, actors_for, checked, router_name
 from actors.starting import cancel, leave, start_routers, started_journal, try_journal
 from actors.threads import in_thread
+from actors.tracing import traces_that_travel
 from agent_core import archive
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError, SessionError
@@ -288,6 +289,7 @@ class Runtime:
                 "founder": secrets.token_hex(8),
                 "tethered": not self._detached,
                 "node_id": cluster.node_id,
+                "traces": traces_that_travel(),
                 **options,
             }
         )

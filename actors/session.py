@@ -22,6 +22,7 @@ from actors.resting import put_idle_away
 from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
+from actors.tracing import traced
 from agent_core import inputs
 from agent_core.clock import SystemClock
 from agent_core.errors import PlacementError, RayconteurError, SessionError
@@ -89,7 +90,7 @@ class SessionActor:
             ports = Ports(
                 addressed, self._tools, journal, clock, self._compactions, context_limit, owner=self._name, node=node
             )
-            self._host = SessionHost(ports, self._capacity)
+            self._host = SessionHost(traced(ports, self._settings), self._capacity)
             self._keep(self._sweep())
             self._keep(put_idle_away(self._host, self._settings))
             if self._settings.tethered:

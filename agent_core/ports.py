@@ -21,7 +21,10 @@ from agent_core.tools.definition import ToolDefinition
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One request, in no provider's form. `messages` is the view, never empty; `estimate` its size in tokens."""
+    """One request, in no provider's form. `messages` is the view, never empty; `estimate` its size in tokens.
+
+    `traceparent` is the span that what it is for belongs to (see `tracing/context.py`), here and below.
+    """
 
     config: SessionConfig
     messages: Sequence[Message]
@@ -31,6 +34,7 @@ class ModelRequest:
     tools: Sequence[ToolDefinition] = ()
     max_tokens: int = 4096
     estimate: int = 0
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class ToolInvocation:
     turn_id: TurnId
     call: ToolCall
     definition: ToolDefinition
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,7 @@ class CompactionJob:
     digest: str
     previous: str | None = None
     focus: str = ""
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ def main() -> None:
         answer = worker.answer(request)
         _flush()
         _write(link, answer)
+        if "agent_core.tracing.exporting" in sys.modules:
+            # The next call, or the end of this process, may come at any moment.
+            sys.modules["agent_core.tracing.exporting"].flush()
 
 
 class _Worker:
@@ -54,9 +57,12 @@ class _Worker:
     def __init__(self) -> None:
         # Every tool needs these: importing them now takes the time while nobody waits.
         from agent_core.tools import output, resolving
+        from agent_core.tracing import context, installing
 
         self._output = output
         self._resolving = resolving
+        self._context = context
+        installing.trace_child(os.environ)
         self._tools: dict[str, AnyTool] = {}
 
     def answer(self, request: tuple[Any, ...]) -> object:
@@ -85,11 +91,12 @@ class _Worker:
         except ValidationError as error:
             return self._output.end_of_bad_arguments(tool, error)
         try:
-            value = tool.function(*positional, **named)
-            if tool.asynchronous:
-                import asyncio
+            with self._context.continued(context.traceparent):
+                value = tool.function(*positional, **named)
+                if tool.asynchronous:
+                    import asyncio
 
-                value = asyncio.run(value)
+                    value = asyncio.run(value)
             return self._output.end_of_value(tool, values, value, limit)
         except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its result, sys.exit() too
             return self._output.end_of_error(tool, error)
