@@ -189,6 +189,7 @@ class CompactionJob:
 
     `messages` are the covered ones as they happened, `previous` the summary that stands before them, `digest` that of
     their ids. `config` is the summariser's: its `max_tokens` bounds the summary, its `timeout` (seconds) the whole job.
+    `turn_id` is the turn that was open when it was issued.
     """
 
     key: str
@@ -199,6 +200,7 @@ class CompactionJob:
     digest: str
     previous: str | None = None
     focus: str = ""
+    turn_id: TurnId | None = None
     traceparent: str | None = None
 
 

@@ -32,6 +32,7 @@ from agent_core.ports import Clock, CompactionJob, CompactionPriority, Compactio
 from agent_core.tracing import names
 from agent_core.tracing.chats import Chats, ChatSpan
 from agent_core.tracing.context import parent_of
+from agent_core.tracing.requests import model_attributes
 from agent_core.tracing.spans import Spans, Value
 from agent_core.tracing.summaries import LINGER, Summaries
 from agent_core.tracing.turns import OpenTurnSpan, SessionSpans
@@ -104,7 +105,7 @@ class Tracing:
         parent = opened.traceparent if opened is not None and opened.turn_id == entry.turn_id else None
         session = self._session(conversation.session_id)
         turn = session.turn(entry.turn_id, conversation.config, parent, record.at)
-        turn.span.set({names.EPOCH: record.epoch})
+        turn.span.set({names.EPOCH: record.epoch, **model_attributes(conversation.config)})
         if isinstance(entry, TurnRetried):
             turn.span.set({names.TURN_RETRIED: True})
 
@@ -166,9 +167,12 @@ class Tracing:
 
     def summary_asked(self, job: CompactionJob, priority: CompactionPriority) -> None:
         """See `Observer`."""
-        session = self._sessions.get(job.session_id)
-        turn = session.newest if session is not None else None
-        self.summaries.ask(job, priority, turn.span.traceparent if turn is not None else None)
+        parent = None
+        if job.turn_id is not None:
+            # Its model is asked after this, and its start may not be durable yet. `job.config` is the summariser's.
+            turn = self._session(job.session_id).turn(job.turn_id, None, job.traceparent, self._clock.now())
+            parent = turn.span.traceparent
+        self.summaries.ask(job, priority, parent)
 
     def summary_told(self, report: CompactionReport) -> None:
         """See `Observer`."""

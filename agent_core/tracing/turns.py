@@ -54,11 +54,6 @@ class SessionSpans:
         """Whether nothing has to be remembered."""
         return not self.turns and self.resumed is None
 
-    @property
-    def newest(self) -> OpenTurnSpan | None:
-        """The turn that began last."""
-        return next(reversed(self.turns.values()), None)
-
     def resume(self, conversation: Conversation) -> None:
         """Another process may have begun a turn: should anything be heard of it here, it was restarted."""
         turn = conversation.open
@@ -74,7 +69,7 @@ class SessionSpans:
 
     # --- turns ------------------------------------------------------------------------------------------------------
 
-    def turn(self, turn_id: TurnId, config: SessionConfig, parent: str | None, at: float) -> OpenTurnSpan:
+    def turn(self, turn_id: TurnId, config: SessionConfig | None, parent: str | None, at: float) -> OpenTurnSpan:
         """The span of a turn, opened now if this is the first that is heard of it."""
         known = self.turns.get(turn_id)
         if known is not None:
@@ -83,7 +78,7 @@ class SessionSpans:
             names.OPERATION: names.INVOKE_AGENT,
             names.CONVERSATION: self._session_id,
             names.TURN_ID: turn_id,
-            **model_attributes(config),
+            **(model_attributes(config) if config is not None else {}),
         }
         resumed, self.resumed = self.resumed, None
         lost_calls: Sequence[ToolCall] = ()

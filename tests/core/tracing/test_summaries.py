@@ -92,7 +92,8 @@ async def test_a_summary_that_is_held_is_told_once_a_while_is_over() -> None:
     await until(lambda: stage.spans(names.COMPACT))
     span = stage.span(names.COMPACT)
     assert said(span)[names.JOB_OUTCOME] == "ready"
-    assert any(is_child(span, turn) for turn in stage.spans("invoke_agent"))
+    turn = next(turn for turn in stage.spans("invoke_agent") if is_child(span, turn))
+    assert said(turn)[names.REQUEST_MODEL] == "fake"
     stage.close()
 
 
