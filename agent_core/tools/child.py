@@ -24,6 +24,7 @@ PATH_VARIABLE = "RAYCONTEUR_PYTHONPATH"
 """Carries the PYTHONPATH that tools shall see."""
 # F_SETSIG of Linux (fcntl.h), which Python 3.11 does not name.
 _F_SETSIG = 10
+_LONGEST_FLUSH = 0.2
 
 
 def frame(message: object) -> bytes:
@@ -48,7 +49,7 @@ def main() -> None:
         _write(link, answer)
         if "agent_core.tracing.exporting" in sys.modules:
             # The next call, or the end of this process, may come at any moment.
-            sys.modules["agent_core.tracing.exporting"].flush()
+            sys.modules["agent_core.tracing.exporting"].flush(_LONGEST_FLUSH)
 
 
 class _Worker:

@@ -4,6 +4,7 @@ The rule here: sending happens in a thread of its own and holds nobody up; what 
 the SDK. A program that has set up a provider itself keeps it, and gets these spans too.
 """
 
+import atexit
 import os
 import platform
 import threading
@@ -21,7 +22,7 @@ from agent_core.tracing.settings import TraceSettings
 # Actors are ended by signals: what is older than this has been sent by then. In milliseconds.
 _DELAY = 1_000
 _QUEUE = 8_192
-_FLUSH = 5_000
+_LAST_WAIT = 2.0
 
 
 class TraceIds(IdGenerator):
@@ -54,17 +55,49 @@ def provider_of(settings: TraceSettings, process: Mapping[str, str]) -> TracerPr
     attributes = {"host.name": platform.node(), "process.pid": os.getpid(), **process}
     # What OTEL_RESOURCE_ATTRIBUTES says goes first, but for the service, which the settings have from the environment.
     resource = Resource(attributes).merge(Resource.create({SERVICE_NAME: settings.service}))
-    provider = TracerProvider(resource=resource, id_generator=TraceIds())
+    # Its own way to shut down waits for half a minute if the receiver does not answer.
+    provider = TracerProvider(resource=resource, id_generator=TraceIds(), shutdown_on_exit=False)
     exporter = OTLPSpanExporter(endpoint=settings.endpoint)
     delay = None if "OTEL_BSP_SCHEDULE_DELAY" in os.environ else _DELAY
     queue = None if "OTEL_BSP_MAX_QUEUE_SIZE" in os.environ else _QUEUE
     provider.add_span_processor(BatchSpanProcessor(exporter, queue, delay))
     trace.set_tracer_provider(provider)
+    atexit.register(flush)
     return provider
 
 
-def flush() -> None:
-    """Send what there is, for some seconds at most. Blocks."""
+class Flusher:
+    """Sends what a provider has gathered. The thread is there beforehand: at the end of a program none can be made."""
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+        self._wanted, self._done = threading.Event(), threading.Event()
+        self._done.set()
+        threading.Thread(target=self._run, name="rayconteur-traces", daemon=True).start()
+
+    def flush(self, seconds: float) -> None:
+        """Send it, and wait for that so long at most; not at all while the receiver has not taken the last."""
+        if self._done.is_set():
+            self._done.clear()
+            self._wanted.set()
+            self._done.wait(seconds)
+
+    def _run(self) -> None:
+        while self._wanted.wait():
+            self._wanted.clear()
+            try:
+                self._provider.force_flush()
+            finally:
+                self._done.set()
+
+
+_flushers: dict[TracerProvider, Flusher] = {}
+
+
+def flush(seconds: float = _LAST_WAIT) -> None:
+    """Have sent what there is, waiting for so long at most. Blocks."""
     provider = trace.get_tracer_provider()
     if isinstance(provider, TracerProvider):
-        provider.force_flush(_FLUSH)
+        if provider not in _flushers:
+            _flushers[provider] = Flusher(provider)
+        _flushers[provider].flush(seconds)

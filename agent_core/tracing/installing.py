@@ -72,7 +72,7 @@ def trace_child(environment: MutableMapping[str, str]) -> None:
 
 
 async def flush(settings: TraceSettings | None) -> None:
-    """Send what there is, before the process or its runtime ends; for a few seconds at most."""
+    """Send what there is, before the process or its runtime ends; for two seconds at most."""
     if settings is not None:
         from agent_core.tracing import exporting
 

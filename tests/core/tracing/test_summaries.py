@@ -17,7 +17,7 @@ from agent_core.tracing.chats import Chats, TracedModel
 from agent_core.tracing.spans import Spans
 from tests.core.compaction.strained import strained
 from tests.core.stage import quiet, until
-from tests.core.tracing.watched import TracedStage, events, failed, is_child, said
+from tests.core.tracing.watched import TracedStage, events, failed, is_child, place, said
 
 LONG = "long " * 400
 
@@ -47,7 +47,7 @@ async def test_a_summary_that_is_put_in_place_says_what_it_freed(stage: TracedSt
     stage.compactor.finish(job)
     await task
     span = stage.span(names.COMPACT)
-    assert f"{span.context.span_id:016x}" in (job.traceparent or "")
+    assert f"{place(span).span_id:016x}" in (job.traceparent or "")
     assert events(span) == [names.SUMMARY_STARTED, names.SUMMARY_READY]
     assert said(span)[names.JOB_OUTCOME] == "applied"
     assert said(span)[names.TOKENS_AFTER] < said(span)[names.TOKENS_BEFORE]
@@ -114,7 +114,7 @@ async def test_ids_do_not_repeat_where_a_program_seeds_its_randomness() -> None:
         random.seed(1)
         stage = TracedStage(Says("a"))
         await (await stage.session("s")).ask("q")
-        ids |= {span.context.trace_id for span in stage.kept.ended}
+        ids |= {place(span).trace_id for span in stage.kept.ended}
         stage.close()
     random.setstate(before)
     assert len(ids) == 2

@@ -14,7 +14,7 @@ from agent_core.testing import FakeModel, Says
 from agent_core.tracing import names
 from tests.core.playbook import APPROVE, LOOKUP, PAY, outside, user
 from tests.core.stage import quiet, until
-from tests.core.tracing.watched import TracedStage, events, failed, is_child, outcomes, said
+from tests.core.tracing.watched import TracedStage, events, failed, is_child, outcomes, place, said
 
 Make = Callable[..., TracedStage]
 
@@ -59,7 +59,7 @@ async def test_a_turn_is_one_tree_with_what_it_took(make: Make) -> None:
     assert names.FIRST_CHUNK in events(chats[0])
     assert (said(tool)[names.TOOL_CALL_ID], said(tool)[names.TOOL_OUTCOME]) == ("call_1_0", "ok")
     assert stage.tools.ran[0].traceparent is not None
-    assert f"{tool.context.span_id:016x}" in stage.tools.ran[0].traceparent
+    assert f"{place(tool).span_id:016x}" in stage.tools.ran[0].traceparent
 
 
 async def test_the_span_that_the_caller_has_open_is_the_parent_of_the_turn(make: Make) -> None:
@@ -75,7 +75,7 @@ async def test_the_span_that_the_caller_has_open_is_the_parent_of_the_turn(make:
         assert turn.parent is not None
         assert turn.parent.span_id == span.get_span_context().span_id
     assert three.parent is None
-    assert three.context.trace_id != one.context.trace_id
+    assert place(three).trace_id != place(one).trace_id
     accepted = [entry for entry in await stage.entries("s") if isinstance(entry, Accepted)]
     assert accepted[0].traceparent == accepted[1].traceparent != accepted[2].traceparent
 
@@ -224,7 +224,7 @@ async def test_a_turn_that_another_process_takes_up_goes_on_in_its_trace(make: M
         await stage.shell("s").submit(user("Are you there?"))
     by_end = {said(span)[names.TURN_OUTCOME]: span for span in stage.spans("invoke_agent")}
     lost, done = by_end["lost"], by_end["completed"]
-    assert lost.context.trace_id == done.context.trace_id
+    assert place(lost).trace_id == place(done).trace_id
     assert said(done)[names.TURN_RESTARTED] is True
     assert names.TURN_RESTARTED not in said(lost)
     tools = {said(span).get(names.TOOL_OUTCOME): span for span in stage.spans("execute_tool")}
@@ -232,7 +232,7 @@ async def test_a_turn_that_another_process_takes_up_goes_on_in_its_trace(make: M
     assert is_child(tools[None], lost)
     again = stage.tools.ran[1].traceparent
     assert again is not None
-    assert f"{tools['ok'].context.span_id:016x}" in again
+    assert f"{place(tools['ok']).span_id:016x}" in again
 
 
 async def test_a_call_whose_outcome_is_unknown_after_a_restart_has_a_span_that_says_so(make: Make) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanContext, StatusCode
 
 from agent_core.errors import SessionClosed
 from agent_core.hosting import SessionHost
@@ -72,7 +72,7 @@ class TracedStage(Stage):
             host.drop_all(SessionClosed("The end.", "closed"))
         assert not self.open
         assert [tracing.open for tracing in self.tracings] == [0] * len(self.tracings)
-        ids = [span.context.span_id for span in self.kept.ended]
+        ids = [place(span).span_id for span in self.kept.ended]
         assert len(set(ids)) == len(ids) == len(self.kept.begun)
         assert all((span.start_time or 0) <= (span.end_time or 0) for span in self.kept.ended)
 
@@ -87,6 +87,12 @@ def events(span: ReadableSpan) -> list[str]:
     return [event.name for event in span.events]
 
 
+def place(span: ReadableSpan) -> SpanContext:
+    """A span's ids."""
+    assert span.context is not None
+    return span.context
+
+
 def failed(span: ReadableSpan) -> bool:
     """Whether a span is marked as failed."""
     return span.status.status_code is StatusCode.ERROR
@@ -95,7 +101,7 @@ def failed(span: ReadableSpan) -> bool:
 def is_child(span: ReadableSpan, parent: ReadableSpan) -> bool:
     """Whether a span is another's child, in the same trace."""
     assert span.parent is not None
-    return (span.parent.span_id, span.context.trace_id) == (parent.context.span_id, parent.context.trace_id)
+    return (span.parent.span_id, place(span).trace_id) == (place(parent).span_id, place(parent).trace_id)
 
 
 def outcomes(spans: Sequence[ReadableSpan], name: str) -> list[Any]:
