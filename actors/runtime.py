@@ -59,7 +59,8 @@ class Runtime:
     In seconds: a program that is not heard of for a `lease` (30) loses its place in its streams, and goes on from
     there; a tool waits for `scale_up_wait` (0) for a node that has what it asks for; a session that nobody has
     wanted anything of for `put_away_after` (600) is put away until somebody does, and sooner in an actor that takes
-    more than `actor_memory` bytes.
+    more than `actor_memory` bytes. Turns are traced if the environment of the program that starts the runtime names an
+    OTLP endpoint.
     """
 
     def __init__(

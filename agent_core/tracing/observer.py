@@ -18,7 +18,6 @@ from agent_core.entries import (
     Compacted,
     CompactionFailed,
     Complete,
-    Reopened,
     Steered,
     ToolBatch,
     ToolSettled,
@@ -85,8 +84,6 @@ class Tracing:
                 self._begin(conversation, entry, record)
             case Accepted():
                 self._accepted(conversation.session_id, entry)
-            case Reopened():
-                self.activated(conversation)
             case Closed():
                 # A turn that waits for results from outside is left open, for whoever opens the session again.
                 self._lose(conversation.session_id, "closed")

@@ -1,6 +1,7 @@
 """Spans of turns, model calls and tools: one tree a turn, ended by whatever ends it."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import pytest
@@ -12,6 +13,7 @@ from agent_core.messages import Usage
 from agent_core.ports import ModelEvent, ModelRequest, PermitWait, RetryScheduled, ToolReport
 from agent_core.testing import FakeModel, Says
 from agent_core.tracing import names
+from agent_core.tracing.correlating import TraceFilter
 from tests.core.playbook import APPROVE, LOOKUP, PAY, outside, user
 from tests.core.stage import quiet, until
 from tests.core.tracing.watched import TracedStage, events, failed, is_child, outcomes, place, said
@@ -245,6 +247,22 @@ async def test_a_call_whose_outcome_is_unknown_after_a_restart_has_a_span_that_s
     unknown = stage.span("execute_tool pay")
     assert said(unknown)[names.ERROR_TYPE] == "outcome_unknown"
     assert is_child(unknown, stage.span("invoke_agent"))
+
+
+async def test_log_lines_of_a_turn_bear_its_trace(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    stage = make()
+    log = logging.getLogger("rayconteur.session")
+    added = TraceFilter(stage.tracings[0])
+    log.addFilter(added)
+    try:
+        with caplog.at_level(logging.INFO, "rayconteur.session"):
+            await (await stage.session("s")).ask("q")
+    finally:
+        log.removeFilter(added)
+    trace = f"{place(stage.span('invoke_agent')).trace_id:032x}"
+    lines = [record for record in caplog.records if getattr(record, "trace_id", None) == trace]
+    assert [line.getMessage().split()[2] for line in lines][-2:] == ["complete", "turn_ended"]
+    assert all(line.getMessage().endswith(f"trace={trace}") for line in lines)
 
 
 async def test_a_session_that_is_dropped_or_shut_down_leaves_no_span_open(make: Make) -> None:
