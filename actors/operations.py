@@ -2,7 +2,8 @@
 
 The rule here: an operation activates the session if it is not active, unless another owner has it by now: only `open`
 takes it back, and `watch` wants nothing of it. It returns what pickles fast: JSON of pydantic values, numbers and
-strings. Whatever would do harm if it were done twice bears an idempotency key.
+strings. Whatever would do harm if it were done twice bears an idempotency key. The `origin` of a message is that key
+and the `traceparent` of its sender.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -54,14 +55,14 @@ async def _open(context: Context, session_id: SessionId, opened: bytes | None, g
             await shell.perform(inputs.Configure(changes))
 
 
-async def _submit(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
+async def _submit(context: Context, session_id: SessionId, payload: bytes, when: When, *origin: str | None) -> str:
     shell = await _live(context, session_id)
-    return await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key))
+    return await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, *origin))
 
 
-async def _send(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
+async def _send(context: Context, session_id: SessionId, payload: bytes, when: When, *origin: str | None) -> str:
     shell = await _live(context, session_id)
-    given = inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key)
+    given = inputs.Submit(PAYLOAD_IN.validate_json(payload), when, *origin)
     begin = Cursor() if shell.is_repeat(given) else shell.stream.cursor
     turn_id = await shell.accept(given)
     reader = Reader(context.channel, context.number, shell, turn_id)
@@ -106,9 +107,9 @@ async def _leave(context: Context, session_id: SessionId, number: int) -> None:
         reader.leave()
 
 
-async def _ask(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> bytes:
+async def _ask(context: Context, session_id: SessionId, payload: bytes, when: When, *origin: str | None) -> bytes:
     shell = await _live(context, session_id)
-    turn_id = await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key))
+    turn_id = await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, *origin))
     return (await shell.result(turn_id)).model_dump_json().encode()
 
 
@@ -117,9 +118,9 @@ async def _interrupt(context: Context, session_id: SessionId, mode: InterruptMod
     return (await shell.perform(inputs.Interrupt(mode, key))).turn_id is not None
 
 
-async def _retry(context: Context, session_id: SessionId, key: str) -> str:
+async def _retry(context: Context, session_id: SessionId, *origin: str | None) -> str:
     shell = await _live(context, session_id)
-    return (await shell.perform(inputs.Retry(key))).turn_id or ""
+    return (await shell.perform(inputs.Retry(*origin))).turn_id or ""
 
 
 async def _status(context: Context, session_id: SessionId) -> bytes:

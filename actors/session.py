@@ -24,6 +24,7 @@ from actors.resting import put_idle_away
 from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
+from actors.tracing import traced
 from agent_core import inputs
 from agent_core.clock import SystemClock
 from agent_core.errors import PlacementError, RayconteurError, SessionError
@@ -110,7 +111,7 @@ class SessionActor:
                 node=node,
                 observer=Observers(self._tally, Metering(self._ledger, time.monotonic)),
             )
-            host = self._host = SessionHost(ports, self._capacity)
+            host = self._host = SessionHost(traced(ports, self._settings), self._capacity)
             self._keep(export(self._ledger, lambda: sample(host, self._ledger)))
             self._keep(self._sweep())
             self._keep(put_idle_away(self._host, self._settings))

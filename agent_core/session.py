@@ -6,6 +6,7 @@ tool calls) waits in the outbox until the entries before it are in the journal; 
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 from agent_core import commands as out
@@ -16,6 +17,7 @@ from agent_core.entries import Entry, TurnEnded
 from agent_core.errors import RayconteurError, SessionClosed, SessionError
 from agent_core.messages import SessionId, TurnId
 from agent_core.model_calls import ModelCalls
+from agent_core.observing import activated, let_go
 from agent_core.outbox import Outbox
 from agent_core.payloads import Delta, SessionState, UserInput
 from agent_core.ports import (
@@ -64,6 +66,7 @@ class Shell:
         self._used = ports.clock.now()
         self.lost: RayconteurError | None = None
         self.stream.closed = conversation.closed
+        activated(ports.observer, conversation)
 
     @property
     def id(self) -> SessionId:
@@ -117,6 +120,8 @@ class Shell:
                 # The room that was made for this sender is the next one's.
                 self._wake_senders()
                 raise
+        if given.traceparent is None and (trace := self._ports.new_trace()) is not None:
+            given = replace(given, traceparent=trace)
         return self.feed(given).turn_id or TurnId("")
 
     def _is_full(self, given: inputs.Submit) -> bool:
@@ -343,6 +348,7 @@ class Shell:
         if turn is not None and turn.batch is not None:
             self._ports.tools.cancel([f"{self.id}/{call}" for call in turn.unsettled])
         self.stream.close()
+        let_go(self._ports.observer, self._conversation, error)
         self._fail_waiters(error)
 
     def _stop_compacting(self) -> None:
@@ -350,11 +356,6 @@ class Shell:
             self._ports.compactor.cancel(self._compaction)
         for task in self._timers:
             task.cancel()
-
-    @property
-    def state(self) -> SessionState:
-        """What the session is doing or waiting for."""
-        return self._machine.state
 
     @property
     def used_at(self) -> float:
