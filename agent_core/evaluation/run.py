@@ -149,7 +149,9 @@ class Run:
                     self._log.discard(sample.id, epoch)
         for line in self._results.lines():
             head = decode_head(line)
-            if (head.id, head.epoch) not in self._log:
+            if self._index.line_of(head.id) is None or head.epoch > self._order.plan.epochs:
+                self._log.discard(head.id, head.epoch)
+            elif (head.id, head.epoch) not in self._log:
                 self._log.append(member(decode(line), asked))
 
     def __exit__(self, *_: object) -> None:

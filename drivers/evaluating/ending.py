@@ -60,8 +60,10 @@ def conclude(job: "Job", ended: Ended, *, resume: str, output: "OutputOptions") 
 
 def _show_metrics(metrics: "Metrics", places: Places, *, as_json: bool) -> None:
     """Print what the task makes of its scores by metrics of its own."""
+    record = places.read_record()
     with places.results.open("rb") as file:
-        found = metrics(heads(file, name=str(places.results)))
+        every = heads(file, name=str(places.results))
+        found = metrics(head for head in every if record is None or record.counts(head.id, head.epoch))
     for name, value in found:
         print(f"{name}: {value:.4g}", file=sys.stderr if as_json else sys.stdout)
 
@@ -137,7 +139,10 @@ def standing(places: Places) -> Summary:
     try:
         with places.results.open("rb") as file:
             for head in heads(file, name=str(places.results)):
-                tally.add(head)
+                if record is None or record.counts(head.id, head.epoch):
+                    tally.add(head)
+                else:
+                    tally.other_lines += 1
     except OSError as error:
         raise ConfigError(
             f"{places.results} cannot be read ({error.strerror}). Name the directory or file that --out named."

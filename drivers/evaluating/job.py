@@ -73,6 +73,7 @@ class Job:
             self.results = stack.enter_context(ResultsFile(self.places, mode))
             past = self.places.read_record() if output.resume else None
             self.tally = Tally(samples * task.epochs)
+            self._left_out = set[str]()
             if output.resume:
                 self._survey(past)
             self.log = self.places.log if output.eval_log and self.results.regular else None
@@ -138,6 +139,8 @@ class Job:
                 if line.fate == "kept" and line.head is not None:
                     self.tally.add(line.head, earlier=True)
                 self.tally.other_lines += line.fate == "foreign"
+                if line.fate == "foreign" and line.head is not None and self._index.line_of(line.head.id) is None:
+                    self._left_out.add(line.head.id)
         if self.places.index.is_file():
             self._index.take_over(self.places.index)
         if self._force:
@@ -163,6 +166,7 @@ class Job:
             command=tuple(command),
             directory=str(Path.cwd()),
             group_by=self.task.group_by,
+            left_out=frozenset(self._left_out),
         )
 
 

@@ -33,7 +33,7 @@ async def resume(out: str, address: str | None, more: Sequence[str], options: Op
             status = await running.command("go_on")
             print(f"{status.run_id if status else out}: goes on")
             return 0
-    place = whole(out)
+    place, more = whole(out), options.anchored(more, Path.cwd())
     command = options.without(command_of(places, out), {OUT, *ABOUT_EARLIER})
     ended = again([*command, *more, *([] if address is None else ["--address", address]), "--out", place, "--resume"])
     return await ended if isinstance(ended, Coroutine) else int(ended or 0)
