@@ -69,7 +69,7 @@ def _show_metrics(metrics: "Metrics", places: Places, *, as_json: bool) -> None:
 
 
 def _ways(places: Places) -> str:
-    where = str(places.results.parent if places.results.name == RESULTS_NAME else places.results)
+    where = places.url or str(places.results.parent if places.results.name == RESULTS_NAME else places.results)
     return "\n".join(
         f"  python -m drivers.evaluate {word} {shlex.quote(where)}" for word in ("status", "pause", "cancel")
     ).join(("Ask and tell it:\n", ""))
@@ -86,7 +86,7 @@ def _report(places: Places, *, as_json: bool) -> None:
         why = error if isinstance(error, ConfigError) else f"{error.filename or 'its file'}: {error.strerror or error}."
         _say(Console(file=sys.stderr), f"The report could not be made: {why}")
         return
-    print(f"report: {path}", file=sys.stderr if as_json else sys.stdout)
+    print(f"report: {places.shown(path)}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _say_what_is_left(summary: Summary, places: Places, resume: str) -> None:
@@ -108,7 +108,7 @@ def show(summary: Summary, places: Places | None, *, as_json: bool) -> None:
     file = sys.stderr if places and places.stdout else sys.stdout
     if as_json:
         print(
-            json.dumps({"results": str(places and places.results), **summary.model_dump(mode="json")}, indent=2),
+            json.dumps({"results": str(places and places.shown()), **summary.model_dump(mode="json")}, indent=2),
             file=file,
         )
         return
@@ -125,7 +125,7 @@ def show(summary: Summary, places: Places | None, *, as_json: bool) -> None:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in list(summary.failure_kinds.items())[:6])
         console.print(f"and {hidden:,} more (all in all: {kinds})", markup=False)
     if places is not None:
-        print(f"results: {places.results}", file=file)
+        print(f"results: {places.shown()}", file=file)
 
 
 def standing(places: Places) -> Summary:
@@ -145,7 +145,7 @@ def standing(places: Places) -> Summary:
                     tally.other_lines += 1
     except OSError as error:
         raise ConfigError(
-            f"{places.results} cannot be read ({error.strerror}). Name the directory or file that --out named."
+            f"{places.shown()} cannot be read ({error.strerror}). Name the directory or file that --out named."
         ) from None
     tally.planned = max(tally.planned, tally.done)
     return tally.summary()

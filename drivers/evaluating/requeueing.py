@@ -14,7 +14,7 @@ from agent_core.evaluation.run import Requeue
 def requeue(places: Places, chosen: Requeue) -> int:
     """Take the chosen results out: how many. Raises ConfigError if there are none to take from, OSError."""
     if not places.kept:
-        raise ConfigError(f"{places.results}: there are no results. Name what --out named.")
+        raise ConfigError(f"{places.shown()}: there are no results. Name what --out named.")
     record = places.read_record()
 
     def has(head: ResultHead) -> bool:

@@ -45,5 +45,5 @@ def places_of(path: str) -> Places:
     if places.stdout:
         raise ConfigError("Results that went to standard output are not here. Name the file that they were kept in.")
     if not places.results.exists():
-        raise ConfigError(f"{places.results} is not there. Name what --out of the run named: a directory or a file.")
+        raise ConfigError(f"{places.shown()} is not there. Name what --out of the run named: a directory or a file.")
     return places

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_core.errors import ConfigError
+from agent_core.evaluation.remote import is_url
 from agent_core.evaluation.results_file import Places
 from drivers.evaluating.command_line import OUT, Options
 from drivers.evaluating.controlling import reached
@@ -40,7 +41,9 @@ async def resume(out: str, address: str | None, more: Sequence[str], options: Op
 
 
 def whole(out: str) -> str:
-    """The whole path of it; an end that says that it is a directory stays."""
+    """The whole path of it; an end that says that it is a directory stays, and so does an address."""
+    if is_url(out):
+        return out
     return os.path.abspath(out) + (os.sep if out.endswith(os.sep) else "")  # noqa: PTH100 - Path drops that end
 
 

@@ -21,6 +21,7 @@ from agent_core.errors import ConfigError
 from agent_core.evaluation.coordinator import CoordinatorPlan
 from agent_core.evaluation.live import Live
 from agent_core.evaluation.logs.sample import Asked
+from agent_core.evaluation.mirror import TAKEN, kept_up
 from agent_core.evaluation.run import Running, RunOrder
 from agent_core.evaluation.runner import Plan
 from agent_core.evaluation.summary import Summary
@@ -123,7 +124,7 @@ async def run_job(job: Job, place: PlaceOptions, options: RunOptions) -> Ended:
                 note(console, f"Sessions: {runtime.description}")
                 if hint := runtime.dashboard_hint or runtime.dashboard_url:
                     note(console, hint)
-                note(console, f"Results: {job.places.results}")
+                note(console, f"Results: {job.places.shown()}")
                 return await _run_on(runtime, job, options, stopper)
         except asyncio.CancelledError:
             if stopper.signal in (None, signal.SIGINT):
@@ -142,13 +143,20 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
             Live.here(job.record.run_id, runtime.address, runtime.namespace).write(job.places.live)
         running = stopper.running = await runtime.evaluate(order, last=options.detach)
         if options.detach:
+            if job.mirror is not None:
+                job.mirror.handed_over = True
             return Ended(detached=True)
     except Exception as error:  # noqa: BLE001 - the summary comes first, then what went wrong
         return Ended(error, stopper.signal)
     meter = Meter(time.monotonic)
     looking = asyncio.create_task(_look(running, meter))
+    sending = _Sending(stopper.console, running)
     try:
-        async with shown(meter, stopper.console), pumped(order.results, job.results):
+        async with (
+            shown(meter, stopper.console),
+            pumped(order.results, job.results),
+            kept_up(job.mirror, sending.troubled),
+        ):
             ended = await running.ended()
     except Exception as error:  # noqa: BLE001 - as above
         return Ended(error, stopper.signal, meter.summary)
@@ -156,6 +164,24 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
     return Ended(ended.failure, stopper.signal, ended.status.summary, ended.status.reason)
+
+
+class _Sending:
+    """Says what keeps results from their address. A run whose address another has taken over is stopped."""
+
+    def __init__(self, console: Console, running: Running) -> None:
+        self._console, self._running = console, running
+        self._stopping: asyncio.Task[Any] | None = None
+
+    def troubled(self, trouble: ConfigError | OSError | None) -> None:
+        """See `kept_up`."""
+        if trouble is None:
+            note(self._console, "The results are sent again.")
+            return
+        taken = isinstance(trouble, ConfigError) and trouble.kind == TAKEN
+        note(self._console, f"{trouble} " + ("The run is stopped." if taken else "The run goes on, and tries again."))
+        if taken:
+            self._stopping = asyncio.get_running_loop().create_task(self._running.command("stop"))
 
 
 async def _look(running: Running, meter: Meter) -> None:
@@ -191,6 +217,7 @@ def _order(job: Job, options: RunOptions, opened: Opened, *, homes: int) -> RunO
         work=WorkOrder(plan, job.task.program, opened, asked=_asked(job) if job.log else None),
         log=job.log.absolute() if job.log else None,
         log_start=_log_start(job) if job.log else {},
+        mirror=job.mirror if options.detach else None,
     )
 
 
