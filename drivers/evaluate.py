@@ -163,7 +163,7 @@ for name, command in (
     ("merge", merge_command),
     ("export", export_command),
 ):
-    app.command(name)(reaching(command))
+    app.command(name)(reaching(command, rewrites=command is score_command))
 
 
 def resume_command(arguments: Sequence[str], out: str) -> str:

@@ -33,8 +33,8 @@ def mirror_of(out: str) -> Mirror | None:
     return _MIRRORS[out]
 
 
-def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command take addresses where it takes the places of runs."""
+def reaching(command: Callable[..., Any], *, rewrites: bool = False) -> Callable[..., Any]:
+    """Let a command take addresses where it takes the places of runs; one that `rewrites` results needs them alone."""
 
     @functools.wraps(command)
     def reached(**values: Any) -> Any:
@@ -47,6 +47,8 @@ def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
         mirrors = [mirror for name in dict.fromkeys(named) if (mirror := mirror_of(name)) is not None]
         for mirror in mirrors:
             _say(mirror.fetch())
+            if rewrites and values.get("to") is None:
+                mirror.claim()
         ended = command(**values)
         if isinstance(ended, Coroutine):
             return _then_settled(ended, mirrors)

@@ -22,6 +22,7 @@ from drivers.evaluating.showing import NAMES, count, dollars, duration, rate, sh
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
+LOOKS = 10
 # How often a line is printed while nothing ends.
 STILL_SECONDS = 60.0
 # Samples under way for so long are told of, so many of them.
@@ -103,11 +104,12 @@ async def _bar(meter: Meter, console: Console) -> None:
 
 
 async def _lines(meter: Meter, console: Console) -> None:
-    said, at = 0, -STILL_SECONDS
+    said, at, looked = 0, -STILL_SECONDS, 0
     while True:
-        await asyncio.sleep(PLAIN_SECONDS)
-        moment = meter.read()
-        if moment is None or (moment.done == said and moment.at < at + STILL_SECONDS):
+        # Also in between, so that the first line knows how fast it goes.
+        await asyncio.sleep(PLAIN_SECONDS / LOOKS)
+        moment, looked = meter.read(), looked + 1
+        if moment is None or looked % LOOKS or (moment.done == said and moment.at < at + STILL_SECONDS):
             continue
         said, at = moment.done, moment.at
         # A reader that went away must not end the run.
@@ -132,7 +134,9 @@ def bar_of(moment: Moment) -> RenderableType:
 
 def line_of(moment: Moment) -> str:
     """The same on one plain line."""
-    parts = [f"{moment.done}/{moment.status.summary.planned} done", rate(moment.per_second)]
+    parts = [f"{moment.done:,}/{moment.status.summary.planned:,} done"]
+    if moment.per_second is not None:
+        parts.append(rate(moment.per_second))
     if moment.left is not None:
         parts.append(f"{duration(moment.left)} left")
     return " · ".join([*parts, *(part for part, _ in _parts(moment))])
