@@ -70,12 +70,12 @@ class EvaluationActor:
     async def _run(self) -> RunEnded:
         mirror = self._order.mirror
         with Run(self._order, SystemClock()) as run:
-            self._open = run
-            self._coordinator = coordinator = run.coordinator
+            coordinator = run.coordinator
             try:
                 await self._first_push(mirror)
             except (ConfigError, OSError) as error:
                 coordinator.fail(error)
+            self._open, self._coordinator = run, coordinator
             async with kept_up(mirror, self._troubled), asyncio.TaskGroup() as workers:
                 for home in range(self._settings.session_actors):
                     if self._order.share(home, self._settings.session_actors):
@@ -85,7 +85,7 @@ class EvaluationActor:
             except OSError as error:
                 coordinator.fail(error)
             self._over = RunEnded(coordinator.status(), coordinator.failure)
-        if mirror is not None:
+        if mirror is not None and mirror.claimed:
             await self._last_push(mirror)
         if self._last:
             await self._end_runtime()
@@ -97,6 +97,7 @@ class EvaluationActor:
         """Before anything is paid for it is known that this process can send what comes of it."""
         if mirror is not None:
             await asyncio.to_thread(mirror.push)
+            mirror.claimed = True
 
     def _troubled(self, trouble: ConfigError | OSError | None) -> None:
         if trouble is None:

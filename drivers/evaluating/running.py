@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -22,6 +23,7 @@ from agent_core.evaluation.coordinator import CoordinatorPlan
 from agent_core.evaluation.live import Live
 from agent_core.evaluation.logs.sample import Asked
 from agent_core.evaluation.mirror import TAKEN, kept_up
+from agent_core.evaluation.results_file import Places
 from agent_core.evaluation.run import Running, RunOrder
 from agent_core.evaluation.runner import Plan
 from agent_core.evaluation.summary import Summary
@@ -38,6 +40,8 @@ from drivers.options import PlaceOptions
 
 SHOW_CURSOR = "\x1b[?25h"
 LOOK_SECONDS = 0.2
+# In Ray 2.60: <session>/runtime_resources/working_dir_files/<package>.
+JOB_DIRECTORIES = "working_dir_files"
 
 
 class Evaluating(Protocol):
@@ -125,6 +129,9 @@ async def run_job(job: Job, place: PlaceOptions, options: RunOptions) -> Ended:
                 if hint := runtime.dashboard_hint or runtime.dashboard_url:
                     note(console, hint)
                 note(console, f"Results: {job.places.shown()}")
+                if goes_with_its_job(job.places):
+                    note(console, "They lie in this job's own directory, which goes when the job is over. Name a path")
+                    note(console, "that outlives it, or an address: --out /shared/NAME/ or --out s3://BUCKET/NAME")
                 return await _run_on(runtime, job, options, stopper)
         except asyncio.CancelledError:
             if stopper.signal in (None, signal.SIGINT):
@@ -144,6 +151,7 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
         running = stopper.running = await runtime.evaluate(order, last=options.detach)
         if options.detach:
             if job.mirror is not None:
+                await _sends(running)
                 job.mirror.handed_over = True
             return Ended(detached=True)
     except Exception as error:  # noqa: BLE001 - the summary comes first, then what went wrong
@@ -164,6 +172,16 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
     return Ended(ended.failure, stopper.signal, ended.status.summary, ended.status.reason)
+
+
+async def _sends(running: Running) -> None:
+    """Wait until the run is known to send its results. Raises ConfigError if it cannot, and so has ended."""
+    while True:
+        if (status := await running.status()) is not None:
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    if status.failure is not None:
+        raise ConfigError(f"On the cluster: {status.failure.message} Or leave --detach out: then this program sends.")
 
 
 class _Sending:
@@ -189,6 +207,12 @@ async def _look(running: Running, meter: Meter) -> None:
         if (status := await running.status()) is not None:
             meter.status = status
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def goes_with_its_job(places: Places) -> bool:
+    """Whether the results are in the copy of the working directory that Ray makes for a job, and throws away."""
+    here = Path.cwd()
+    return JOB_DIRECTORIES in here.parts and not places.url and places.results.resolve().is_relative_to(here.resolve())
 
 
 def note(console: Console, text: str) -> None:
