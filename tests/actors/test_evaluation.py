@@ -173,6 +173,8 @@ async def test_a_run_that_was_left_sends_its_results_itself_or_does_not_begin(
     runtime: Runtime, server: ScriptedServer, tmp_path: Path
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (tmp_path / "cut").mkdir()
     mirror = Mirror(there.as_uri(), here, period=0.01)
     ended = await (await Evaluation(runtime, server, here, "sent").start(mirror=mirror)).ended()
     assert ended.failure is None
