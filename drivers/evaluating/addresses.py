@@ -97,7 +97,9 @@ def _is_being_written(directory: Path) -> bool:
 
 
 def _texts(given: Any) -> list[str]:
-    return [given] if isinstance(given, str) else [each for each in given if isinstance(each, str)]
+    if isinstance(given, list):
+        return [each for each in given if isinstance(each, str)]
+    return [given] if isinstance(given, str) else []
 
 
 def _say(text: str | None) -> None:
