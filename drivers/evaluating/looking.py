@@ -84,7 +84,7 @@ async def _list(address: str | None, *, as_json: bool) -> int:
         print(json.dumps([status.model_dump(mode="json") for _, status in found if status], indent=2))
         return 0
     for run, status in found:
-        print(f"{run.run_id}: " + (", ".join(standing_lines(status)[:1]) if status else "is being opened"))
+        print(standing_lines(status)[0] if status else f"{run.run_id} is being opened")
     if not found:
         print("no run is under way on this cluster")
     return 0

@@ -123,8 +123,9 @@ class OutputOptions:
             "--out",
             "-o",
             panel=OUTPUT_PANEL,
-            metavar="DIR|FILE|-",
-            help="A directory, or a file for the results (runs/NAME-TIME/ without it); - writes them to stdout.",
+            metavar="DIR|FILE|URL|-",
+            help="A directory or its address (s3://BUCKET/DIR), or a file for the results (runs/NAME-TIME/ without"
+            " it); - writes them to stdout.",
         ),
     ] = None
     resume: Annotated[
