@@ -1,6 +1,7 @@
 """The tool executor actor on a real cluster: whatever a tool does, its call is answered and the others go on."""
 
 import asyncio
+import contextlib
 import os
 import pickle
 import signal
@@ -97,8 +98,9 @@ async def written(path: Path) -> str:
 
 
 async def gone(pid: int) -> None:
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        await asyncio.sleep(0.005)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(0.005)
 
 
 async def test_calls_run_in_the_actor_and_its_children_and_are_reported_one_way(client: Client) -> None:

@@ -72,7 +72,7 @@ def test_inspects_viewer_opens_our_log_and_samples_of_it(address: str, page: Pag
     expect(page.get_by_text(f"{len(made)} rows", exact=True)).to_be_visible()
     page.get_by_text(scored.id, exact=True).first.click()
     expect(page.get_by_text(scored.input).first).to_be_visible()
-    page.get_by_role("tab", name="Messages").click()
+    page.locator("#messages").click()
     expect(page.get_by_text("look_up").first).to_be_visible()
     page.goto(address)
     page.get_by_text(HOSTILE_ID, exact=True).first.click()
