@@ -182,7 +182,8 @@ async def test_a_job_goes_on_when_the_router_that_sent_it_is_killed(
     await kill(runtime, "router/0")
     await has(runtime, ["joined"], [])
     server.release()
-    assert await submitter.ended("joined") == ["started", "patch"]
+    # Word of its start may be lost with the router.
+    assert [word for word in await submitter.ended("joined") if word != "started"] == ["patch"]
     assert server.stats.requests == before + 1
 
 
@@ -197,7 +198,8 @@ async def test_a_job_that_waits_in_a_killed_router_is_done(
     await kill(runtime, "router/0")
     await submitter.actor.cancel.remote("first")
     server.release()
-    assert await submitter.ended("queued") == ["started", "patch"]
+    # Word of its start may be lost with the router.
+    assert [word for word in await submitter.ended("queued") if word != "started"] == ["patch"]
 
 
 async def test_a_cancelled_job_closes_its_request_and_makes_room(
