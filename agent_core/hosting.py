@@ -132,6 +132,26 @@ class SessionHost:
                 self._forget(shell)
         return sum(gone)
 
+    @property
+    def held(self) -> Sequence[SessionId]:
+        """The sessions that are live here or about to be."""
+        return (*self._shells, *(session_id for session_id in self._opening if session_id not in self._shells))
+
+    async def hand_over(self, session_id: SessionId, error: RayconteurError, patience: float) -> bool:
+        """Let go of a session for another host to go on with, see `Shell.leave`: whether there is work for it.
+
+        Nothing runs between the moment at which it is let go and the return of this. Raises what lost it meanwhile.
+        """
+        while (opening := self._opening.get(session_id)) is not None:
+            await asyncio.wait([opening])
+        shell = self._shells.get(session_id)
+        if shell is None or shell.lost is not None:
+            return False
+        try:
+            return await shell.leave(error, patience)
+        finally:
+            self._forget(shell)
+
     def _forget(self, shell: Shell) -> None:
         if isinstance(shell.lost, Fenced):
             self._fenced[shell.id] = shell.lost.message

@@ -14,6 +14,7 @@ from agent_core.compaction_results import CompactionResults
 from agent_core.conversation import Conversation
 from agent_core.entries import Entry, TurnEnded
 from agent_core.errors import RayconteurError, SessionClosed, SessionError
+from agent_core.leaving import Leaving
 from agent_core.messages import SessionId, TurnId
 from agent_core.model_calls import ModelCalls
 from agent_core.outbox import Outbox
@@ -58,6 +59,7 @@ class Shell:
         self._timers: list[asyncio.Task[None]] = []
         self._room: list[asyncio.Future[None]] = []
         self._closing: asyncio.Event | None = None
+        self._leaving: Leaving | None = None
         self._log = SessionLog(claim.session_id)
         if conversation.last_seq == 1 and claim.records:
             self._log.fact(claim.records[0].entry)
@@ -139,7 +141,8 @@ class Shell:
                 case out.Journal():
                     self._write(command.record)
                 case out.CallModel():
-                    self._calls.start(command.call, command.request)
+                    if self._leaving is None or not self._leaving.withholds():
+                        self._calls.start(command.call, command.request)
                 case out.RunTools():
                     self._outbox.then(lambda run=command: self._ports.tools.dispatch(run.invocations, self._report))
                 case out.CancelModel():
@@ -159,6 +162,8 @@ class Shell:
                 case _:
                     assert_never(command)
         self._wake_senders()
+        if self._leaving is not None:
+            self._leaving.look()
         if refusal is not None:
             raise refusal
         return answer
@@ -334,6 +339,8 @@ class Shell:
             self._ports.tools.cancel([f"{self.id}/{call}" for call in turn.unsettled])
         self.stream.close()
         self._fail_waiters(error)
+        if self._leaving is not None:
+            self._leaving.end()
 
     def _stop_compacting(self) -> None:
         if self._compaction is not None:
@@ -355,6 +362,19 @@ class Shell:
             return False
         self.drop(SessionError(f"Session '{self.id}' was put away while idle. Open it again to go on.", PUT_AWAY))
         return True
+
+    async def leave(self, error: RayconteurError, patience: float) -> bool:
+        """Let go of it where nothing is lost by that, or after `patience` seconds; see `Leaving`. Waiters get `error`.
+
+        Whether there is work for the next owner. Raises what lost the session before.
+        """
+        self._leaving = self._leaving or Leaving(self._conversation, self._machine)
+        try:
+            await self._leaving.wait(self._ports.clock, patience)
+            await self._outbox.settled()
+        finally:
+            self.drop(error)
+        return bool(self._conversation.open or self._conversation.queue)
 
     def _lose(self, error: RayconteurError) -> None:
         self._log.lost(error, self._conversation.open.turn_id if self._conversation.open else None)
