@@ -14,6 +14,7 @@ from agent_core.journals.address import PostgresAddress
 JOURNAL_NAME = "journal"
 LOCAL_MODEL_NAME = "local-model"
 DEDICATED = "session/"
+SHARED = "sessions/"
 EVALUATION_PREFIX = "evaluation/"
 
 Durability = Literal["process", "power"]
@@ -155,7 +156,12 @@ def router_name(shard: int) -> str:
 
 def shared_name(index: int) -> str:
     """The Ray name of an actor that many sessions share."""
-    return f"sessions/{index}"
+    return f"{SHARED}{index}"
+
+
+def is_session_actor(name: str) -> bool:
+    """Whether the name is of an actor that hosts sessions, one or many."""
+    return name.startswith((SHARED, DEDICATED))
 
 
 def dedicated_name(number: int) -> str:

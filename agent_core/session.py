@@ -372,6 +372,8 @@ class Shell:
         try:
             await self._leaving.wait(self._ports.clock, patience)
             await self._outbox.settled()
+            while not self._outbox.empty:
+                await self._outbox.settled()
         finally:
             self.drop(error)
         return bool(self._conversation.open or self._conversation.queue)
