@@ -19,7 +19,7 @@ from actors.finding import dead_jobs
 from actors.journals import journal_of
 from actors.operations import OPERATIONS, RECALL, Context
 from actors.resting import put_idle_away
-from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
+from actors.settings import LAST_WORDS, LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
 from actors.whereabouts import Whereabouts
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from agent_core.evaluation.worker import WorkOrder
 
 log = logging.getLogger("rayconteur.actor")
-_LAST_WORDS = 0.2
 
 
 class SessionActor:
@@ -211,7 +210,7 @@ class SessionActor:
             await self._workers.stop()
         await placed.empty(patience)
         # What was said last has to reach those who read it.
-        await asyncio.sleep(_LAST_WORDS)
+        await asyncio.sleep(LAST_WORDS)
 
     @ray.method(enable_task_events=False)
     async def settle(self, reports: Sequence[ToolReport]) -> None:

@@ -17,6 +17,9 @@ DEDICATED = "session/"
 SHARED = "sessions/"
 EVALUATION_PREFIX = "evaluation/"
 
+LAST_WORDS = 0.2
+"""Seconds that an actor which has no sessions any more is left to tell its clients so."""
+
 Durability = Literal["process", "power"]
 
 
@@ -167,6 +170,11 @@ def is_session_actor(name: str) -> bool:
 def dedicated_name(number: int) -> str:
     """The Ray name of an actor of one session."""
     return f"{DEDICATED}{number}"
+
+
+def dedicated_number(name: str) -> int:
+    """The number in the name of an actor of one session."""
+    return int(name.removeprefix(DEDICATED))
 
 
 def executor_name(pool: str, index: int) -> str:
