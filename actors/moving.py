@@ -63,6 +63,9 @@ class Moves:
                 f"to: '{to}' is no place for a session. Give packed, dedicated or the name of an actor that sessions"
                 f" share ({SHARED}0)."
             )
+        number = to.removeprefix(SHARED)
+        if number.isdecimal() and int(number) < self._settings.session_actors:
+            return await self._router.share_numbered(int(number))
         await find_actor(to, self._settings.namespace)
         return to
 

@@ -85,7 +85,7 @@ def _state() -> Any:
 
 
 def node_called(wanted: str, nodes: Iterable[SessionNode]) -> SessionNode:
-    """The node with that id, the beginning of one, that address or that host name. Raises PlacementError without one."""
+    """The node with that id, the beginning of one, that address or host. Raises PlacementError without one."""
     by_id = [node for node in nodes if len(wanted) >= _SHORTEST_ID and node.id.startswith(wanted)]
     found = by_id or [node for node in nodes if wanted in {node.address, node.host}]
     if len(found) != 1:
