@@ -215,8 +215,8 @@ async def test_a_session_goes_home_when_the_actor_that_sheltered_it_has_put_it_a
     assert session.id not in await inside(moving, other(session.id), _active)
 
 
-async def _put_away(actor: Any) -> None:
-    await actor._host.put_away()
+def _put_away(actor: Any) -> None:
+    asyncio.run_coroutine_threadsafe(actor._host.put_away(), actor._loop).result(10)
 
 
 async def test_what_cannot_be_moved_is_said(moving: Runtime, server: ScriptedServer) -> None:
