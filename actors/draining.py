@@ -9,7 +9,7 @@ import logging
 import time
 
 from actors.calls import Gone
-from actors.finding import find_actor
+from actors.moving import check_there
 from actors.nodes import (
     avoid,
     draining_until,
@@ -49,7 +49,7 @@ class Draining:
         node or actor, or no other node.
         """
         if is_session_actor(wanted):
-            await find_actor(wanted, self._settings.namespace)
+            await check_there(wanted, self._settings.namespace)
             names, node_id = [wanted], None
         else:
             nodes = await known_nodes()

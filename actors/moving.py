@@ -23,6 +23,16 @@ PACKED = "packed"
 ALONE = "dedicated"
 
 
+async def check_there(name: str, namespace: str) -> None:
+    """Raise PlacementError if there is no such actor, of a kind that is no word of the router's own absence."""
+    try:
+        await find_actor(name, namespace)
+    except PlacementError:
+        raise PlacementError(
+            f"There is no actor '{name}' in this runtime. `status().actor` of a session says where it is.", "no_actor"
+        ) from None
+
+
 class Moves:
     """The moves of one router shard."""
 
@@ -66,7 +76,7 @@ class Moves:
         number = to.removeprefix(SHARED)
         if number.isdecimal() and int(number) < self._settings.session_actors:
             return await self._router.share_numbered(int(number))
-        await find_actor(to, self._settings.namespace)
+        await check_there(to, self._settings.namespace)
         return to
 
     async def _have(self, name: str, session_id: str, target: str, patience: float) -> None:

@@ -225,8 +225,10 @@ async def test_what_cannot_be_moved_is_said(moving: Runtime, server: ScriptedSer
     session = await moving.session("staying", **config(server))
     with pytest.raises(ConfigError, match="'nowhere' is no place"):
         await moving.move(session.id, "nowhere")
-    with pytest.raises(PlacementError, match="No actor 'sessions/9'"):
+    with pytest.raises(PlacementError, match="no actor 'sessions/9'"):
         await moving.move(session.id, "sessions/9")
+    with pytest.raises(PlacementError, match="no actor 'session/99'"):
+        await moving.drain("session/99")
     with pytest.raises(PlacementError, match="'nowhere' is no node"):
         await moving.drain("nowhere")
     assert await session.ask("still there?") == "You said: still there?"

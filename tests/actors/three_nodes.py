@@ -1,4 +1,4 @@
-"""A program of `test_roles.py`: a cluster whose nodes have roles, and where the actors of a runtime are as nodes change.
+"""A program of `test_roles.py`: a cluster whose nodes have roles, and where a runtime's actors are as nodes change.
 
 The rule here: it prints one line of JSON, from what has happened to the nodes of the actors by name, and what the
 sessions answered meanwhile.
@@ -82,8 +82,7 @@ async def play(nodes: Cluster, directory: str) -> dict[str, Any]:
         asked = [asyncio.create_task(session.ask(TALE)) for session in sessions]
         await server.seen(8)
         drain(address, "sessions1")
-        await spread_over(runtime, {"sessions2": ACTORS})
-        told["after the drain"] = placed()
+        told["after the drain"] = await spread_over(runtime, {"sessions2": ACTORS})
         answers = await asyncio.gather(*asked)
         server.knobs = Knobs()
         nodes.add_node(num_cpus=1, labels={ROLE_LABEL: "sessions", "number": "3"})
