@@ -7,10 +7,13 @@ only for the room.
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 
 from actors.calls import Gone
+from actors.demand import Demand
 from actors.moving import check_there
 from actors.nodes import (
+    SessionNode,
     avoid,
     draining_until,
     for_sessions,
@@ -37,6 +40,7 @@ class Draining:
 
     def __init__(self, settings: RuntimeSettings) -> None:
         self._settings, self._router = settings, RouterHandle(settings)
+        self._demand = Demand(settings)
         self._lock = asyncio.Lock()
         self._done: set[str] = set()
         self._nodes: set[str] | None = None
@@ -111,11 +115,12 @@ class Draining:
                 left = until - time.time() - _RESERVE if until else PATIENCE
                 moved = await self.drain(node, min(PATIENCE, max(0.0, left)))
                 log.info("node %s is being drained: %s went elsewhere", node, ", ".join(moved) or "nobody")
-        await self._spread()
-
-    async def _spread(self) -> None:
-        """Move one shared actor to where there is more room, if the nodes have changed since there was none."""
         nodes = for_sessions(await known_nodes())
+        await self._demand.look(nodes, time.monotonic())
+        await self._spread(nodes)
+
+    async def _spread(self, nodes: Sequence[SessionNode]) -> None:
+        """Move one shared actor to where there is more room, if the nodes have changed since there was none."""
         if self._nodes is None:
             self._nodes = {node.id for node in nodes}
         if {node.id for node in nodes} <= self._nodes:

@@ -184,6 +184,11 @@ class SessionActor:
         assert self._whereabouts is not None
         return self._whereabouts
 
+    @ray.method(enable_task_events=False)
+    async def working(self) -> int:
+        """How many sessions have a turn open here."""
+        return self._host.working if self._host else 0
+
     # --- sessions that come and go ----------------------------------------------------------------------------------
 
     async def whereabouts(self, session_id: str, asker: str) -> str:

@@ -42,6 +42,11 @@ class SessionHost:
         """The sessions that are live here."""
         return tuple(self._shells)
 
+    @property
+    def working(self) -> int:
+        """How many of them have a turn open."""
+        return sum(shell.conversation.open is not None for shell in self._shells.values())
+
     def check_owned(self, session_id: SessionId) -> None:
         """Raise Fenced if another owner has claimed the session from this host, which has not opened it again since.
 

@@ -1,12 +1,14 @@
 """Sessions that are moved from actor to actor, whatever they are at: no caller hears an error, nothing is lost."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import ray
 
 from actors import Runtime, SessionHandle
 from agent_core.cursor import Cursor, Event
@@ -232,3 +234,34 @@ async def test_what_cannot_be_moved_is_said(moving: Runtime, server: ScriptedSer
     with pytest.raises(PlacementError, match="'nowhere' is no node"):
         await moving.drain("nowhere")
     assert await session.ask("still there?") == "You said: still there?"
+
+
+async def nodes_program(*arguments: str) -> tuple[int | None, str, str]:
+    """What `python -m drivers.nodes` does on this cluster: its exit code, and what it says."""
+    address = ray.get_runtime_context().gcs_address
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "drivers.nodes", *arguments, "--address", address),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_an_operator_moves_a_session_and_drains_an_actor_of_a_running_program(
+    moving: Runtime, server: ScriptedServer
+) -> None:
+    session = await moving.session("operated", **config(server))
+    assert await session.ask("one") == "You said: one"
+    name = moving.namespace.removeprefix("rayconteur/")
+    moved, drained, refused = await asyncio.gather(
+        nodes_program("move", session.id, "--to", other(session.id), "--name", name),
+        nodes_program("drain", home("operated"), "--name", name),
+        nodes_program("drain", "abcd", "--name", "nobody"),
+    )
+    assert moved[:2] == (0, f"{other(session.id)}\n"), moved[2]
+    assert drained[:2] == (0, f"{name}\t{home(session.id)}\n"), drained[2]
+    assert refused[0] == 1
+    assert "There is no runtime 'nobody' on the cluster. There are:" in refused[2]
+    assert name in refused[2]
+    assert await session.ask("two") == "You said: two"
