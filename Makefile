@@ -74,6 +74,10 @@ test-actors: setup ## the tests on a local Ray cluster
 test-drivers: setup ## the programs, run as a user runs them
 	$(PY) -m pytest tests/drivers $(ARGS)
 
+.PHONY: check-cluster
+check-cluster: setup ## several machines on this host: `ray up`, an evaluation, a machine cut off (needs root)
+	$(PY) -m tests.cluster.check $(ARGS)
+
 .PHONY: check check-format check-lint check-types check-layers
 check: setup ## format, lint, types and layering; reports all of them, changes nothing
 	@$(MAKE) --no-print-directory --keep-going check-format check-lint check-types check-layers \

@@ -123,11 +123,13 @@ class Reader:
         elif not self._channel.closed:
             self._shell.stream.listen(self._listen)
 
-    def resume(self, after: Cursor, read: Callable[[int], Awaitable[Sequence[Record]]]) -> None:
+    def resume(
+        self, after: Cursor, read: Callable[[int], Awaitable[Sequence[Record]]], *, onlooker: bool = False
+    ) -> None:
         """Read from after the cursor on, what has passed from the journal."""
         if self._channel.closed:
             return
-        subscription = Subscription(self._shell.stream, read, after)
+        subscription = Subscription(self._shell.stream, read, after, onlooker=onlooker)
         self._catching_up = asyncio.get_running_loop().create_task(self._pump(subscription))
 
     async def _pump(self, subscription: Subscription) -> None:

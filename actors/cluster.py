@@ -52,16 +52,18 @@ class ClusterInfo:
         return f"Ray dashboard: {self.dashboard_url} (its token: `ray get-auth-token`)"
 
 
-async def connect(address: str | None, namespace: str, *, dashboard: bool) -> ClusterInfo:
+async def connect(address: str | None, namespace: str, *, dashboard: bool, ships: bool = True) -> ClusterInfo:
     """Join the cluster at `address`, else one that runs here, else start one.
 
-    `address` is None, `auto` (must be found), `local` (must be started) or `host:port`. Raises PlacementError if it
-    cannot be reached or refuses, ConfigError for an address of no known form.
+    `address` is None, `auto` (must be found), `local` (must be started) or `host:port`. Unless it `ships` the code,
+    this program can start no actor on a cluster that it joins. Raises PlacementError if it cannot be reached or
+    refuses, ConfigError for an address of no known form.
     """
     if ray.is_initialized():
         return _info(started=False, ours=False)
+    be_quiet()
     wanted = await resolve(address)
-    return await _to_the_end(asyncio.to_thread(_connect, wanted, namespace, dashboard))
+    return await _to_the_end(asyncio.to_thread(_connect, wanted, namespace, dashboard, ships))
 
 
 async def _to_the_end(connecting: Coroutine[Any, Any, ClusterInfo]) -> ClusterInfo:
@@ -81,18 +83,17 @@ def disconnect(cluster: ClusterInfo) -> None:
         ray.shutdown()
 
 
-def _connect(wanted: str, namespace: str, dashboard: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
-    be_quiet()
+def _connect(wanted: str, namespace: str, dashboard: bool, ships: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
     try:
-        return _start(namespace, dashboard) if wanted == "local" else _join(wanted, namespace)
+        return _start(namespace, dashboard) if wanted == "local" else _join(wanted, namespace, ships)
     except RayconteurError:
         raise
     except Exception as error:  # Ray raises whatever it likes, bare `Exception` too
         raise _explained(wanted, error) from error
 
 
-def _join(address: str, namespace: str) -> ClusterInfo:
-    ray.init(address=address, namespace=namespace, runtime_env=_shipped(), **_QUIET)
+def _join(address: str, namespace: str, ships: bool) -> ClusterInfo:  # noqa: FBT001 - for a thread
+    ray.init(address=address, namespace=namespace, runtime_env=_shipped() if ships else None, **_QUIET)
     return _info(started=False, ours=True)
 
 

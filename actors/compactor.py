@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 from actors.local_model import LocalModelHandle
 from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
+from actors.tracing import traced_summaries
 from agent_core.clock import SystemClock
 from agent_core.compaction.local import within
 from agent_core.compaction.summarising import Summariser
@@ -90,7 +91,10 @@ class CompactorActor:
             settings, clock = self._settings, SystemClock()
             model = build_model(settings.max_concurrent_requests, clock, random.Random())
             local = LocalModelHandle(LOCAL_MODEL_NAME, settings.namespace, tethered=settings.tethered)
-            self._summariser = Summariser(AddressedModel(model, local.base_url), clock, context_limit)
+            addressed = AddressedModel(model, local.base_url)
+            self._summariser = Summariser(
+                traced_summaries(addressed, clock, settings, self._name), clock, context_limit
+            )
             if settings.tethered:
                 self._held = asyncio.get_running_loop().create_task(hold_on(settings))
         return self._summariser

@@ -22,13 +22,16 @@ from actors.spawning import options, started
 from actors.tethers import hold_on, hold_on_again
 from actors.threads import in_thread
 from agent_core.clock import SystemClock
-from agent_core.errors import PlacementError, RayconteurError
+from agent_core.errors import ConfigError, PlacementError, RayconteurError
 from agent_core.evaluation.coordinator import Coordinator, Envelope, Reply
+from agent_core.evaluation.mirror import TAKEN, Mirror, kept_up
+from agent_core.evaluation.remote import UNREACHABLE
 from agent_core.evaluation.run import Requeue, Run, RunEnded, RunOrder
 from agent_core.evaluation.standing import RunStatus
 
 log = logging.getLogger("rayconteur.actor")
 _PAUSE = 0.1
+_LAST_PUSH_SECONDS = 3600.0
 
 
 class EvaluationActor:
@@ -65,10 +68,15 @@ class EvaluationActor:
         return await asyncio.shield(self._running)
 
     async def _run(self) -> RunEnded:
+        mirror = self._order.mirror
         with Run(self._order, SystemClock()) as run:
-            self._open = run
-            self._coordinator = coordinator = run.coordinator
-            async with asyncio.TaskGroup() as workers:
+            coordinator = run.coordinator
+            try:
+                await self._first_push(mirror)
+            except (ConfigError, OSError) as error:
+                coordinator.fail(error)
+            self._open, self._coordinator = run, coordinator
+            async with kept_up(mirror, self._troubled), asyncio.TaskGroup() as workers:
                 for home in range(self._settings.session_actors):
                     if self._order.share(home, self._settings.session_actors):
                         workers.create_task(self._supervise(coordinator, home))
@@ -77,9 +85,39 @@ class EvaluationActor:
             except OSError as error:
                 coordinator.fail(error)
             self._over = RunEnded(coordinator.status(), coordinator.failure)
+        if mirror is not None and mirror.claimed:
+            await self._last_push(mirror)
         if self._last:
             await self._end_runtime()
         return self._over
+
+    # --- results at an address --------------------------------------------------------------------------------------
+
+    async def _first_push(self, mirror: Mirror | None) -> None:
+        """Before anything is paid for it is known that this process can send what comes of it."""
+        if mirror is not None:
+            await asyncio.to_thread(mirror.push)
+            mirror.claimed = True
+
+    def _troubled(self, trouble: ConfigError | OSError | None) -> None:
+        if trouble is None:
+            log.warning("the results are sent again")
+            return
+        log.warning("the results of %s are not sent: %s", self._order.plan.run_id, trouble)
+        if isinstance(trouble, ConfigError) and trouble.kind == TAKEN and self._coordinator is not None:
+            self._coordinator.fail(trouble)
+
+    async def _last_push(self, mirror: Mirror) -> None:
+        """Nobody else is left to do it, so it is tried for a while."""
+        until = asyncio.get_running_loop().time() + _LAST_PUSH_SECONDS
+        while asyncio.get_running_loop().time() < until:
+            try:
+                return await asyncio.to_thread(mirror.push, last=True)
+            except (ConfigError, OSError) as error:
+                self._troubled(error)
+                if isinstance(error, ConfigError) and error.kind != UNREACHABLE:
+                    return None
+            await asyncio.sleep(mirror.period)
 
     async def _end_runtime(self) -> None:
         with suppress(Gone, PlacementError):

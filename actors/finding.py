@@ -5,7 +5,7 @@ The rule here: a name is asked for each time; what it stands for may have been s
 
 import importlib
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import ray
 from ray.util import list_named_actors
@@ -43,6 +43,32 @@ def dead_jobs() -> set[str]:
     """The ids of the jobs whose drivers have ended. Asks the cluster and blocks meanwhile."""
     jobs: list[dict[str, Any]] = importlib.import_module("ray._private.state").jobs()
     return {job["JobID"] for job in jobs if job["IsDead"]}
+
+
+class ListedActor(NamedTuple):
+    """A named actor that is there, or is about to be. `state` is Ray's word for it, ids are hexadecimal."""
+
+    id: str
+    name: str
+    namespace: str
+    state: str
+    pid: int
+    node_id: str
+    restarts: int
+
+
+def listed_actors() -> list[ListedActor]:
+    """Every named actor of the cluster that is not dead. Asks the cluster and blocks meanwhile."""
+    # The public ways tell no namespace, or need a dashboard.
+    accessor: Any = importlib.import_module("ray._private.state").state._connect_and_get_accessor()  # noqa: SLF001
+    table: Any = importlib.import_module("ray.core.generated.gcs_pb2").ActorTableData
+    found: list[ListedActor] = []
+    for state in ("ALIVE", "RESTARTING", "PENDING_CREATION", "DEPENDENCIES_UNREADY"):
+        for row in map(table.FromString, accessor.get_actor_table(None, state)):
+            if row.name:
+                where = (row.actor_id.hex(), row.name, row.ray_namespace, state)
+                found.append(ListedActor(*where, row.pid, row.address.node_id.hex(), row.num_restarts))
+    return found
 
 
 def process_id(actor: Any) -> int:

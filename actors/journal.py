@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
+from actors.metrics import export
 from actors.settings import RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.threads import in_thread
@@ -37,6 +38,8 @@ from agent_core.journals.wire import (
     weigh,
 )
 from agent_core.messages import SessionId
+from agent_core.metering.journal import JournalMeter
+from agent_core.metering.ledger import Ledger
 from agent_core.ports import Snapshot
 
 if TYPE_CHECKING:
@@ -65,6 +68,9 @@ class JournalActor:
         from agent_core.journals.sqlite import SqliteJournal
 
         self._journal = SqliteJournal(path, options)
+        self._ledger = Ledger()
+        self._journal.watched_by(JournalMeter(self._ledger, "journal"))
+        self._exporting: asyncio.Task[None] | None = None
         self._tether = tether
         self._held: asyncio.Task[None] | None = None
         hold_on_again(tether, "open")
@@ -112,11 +118,15 @@ class JournalActor:
 
     def _hold(self) -> None:
         # Not in __init__, which Ray runs before the actor's event loop.
+        if self._exporting is None:
+            self._exporting = asyncio.get_running_loop().create_task(export(self._ledger))
         if self._tether is not None and self._held is None:
             self._held = asyncio.get_running_loop().create_task(hold_on(self._tether))
 
     async def close(self) -> None:
         """Finish what was submitted and close the file; the actor is of no use afterwards."""
+        if self._exporting is not None:
+            self._exporting.cancel()
         await self._journal.close()
 
 

@@ -1,8 +1,9 @@
 """What a client may ask of a session, by name: the actor's side of `SessionHandle`.
 
 The rule here: an operation activates the session if it is not active, unless another owner has it by now: only `open`
-takes it back. It returns what pickles fast: JSON of pydantic values, numbers and strings. Whatever would do harm if it
-were done twice bears an idempotency key.
+takes it back, and `watch` wants nothing of it. It returns what pickles fast: JSON of pydantic values, numbers and
+strings. Whatever would do harm if it were done twice bears an idempotency key. The `origin` of a message is that key
+and the `traceparent` of its sender.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -15,13 +16,14 @@ from actors.channel import Channel, Reader
 from agent_core import inputs
 from agent_core.cursor import Cursor
 from agent_core.entries import Opened, Settings
+from agent_core.errors import SessionError
 from agent_core.hosting import SessionHost
 from agent_core.local_session import LocalSession
 from agent_core.messages import Message, SessionId, TurnId
 from agent_core.opening import check_history, deleted_error, settings_between
 from agent_core.payloads import InterruptMode, ToLLMPayload, When
 from agent_core.providers.preloading import preload
-from agent_core.session import Shell
+from agent_core.session import PUT_AWAY, Shell
 from agent_core.tools.definition import ToolDefinition
 
 PAYLOAD_IN: TypeAdapter[ToLLMPayload] = TypeAdapter(ToLLMPayload)
@@ -58,14 +60,14 @@ async def _open(context: Context, session_id: SessionId, opened: bytes | None, g
             await shell.perform(inputs.Configure(changes))
 
 
-async def _submit(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
+async def _submit(context: Context, session_id: SessionId, payload: bytes, when: When, *origin: str | None) -> str:
     shell = await _live(context, session_id)
-    return await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key))
+    return await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, *origin))
 
 
-async def _send(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> str:
+async def _send(context: Context, session_id: SessionId, payload: bytes, when: When, *origin: str | None) -> str:
     shell = await _live(context, session_id)
-    given = inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key)
+    given = inputs.Submit(PAYLOAD_IN.validate_json(payload), when, *origin)
     begin = Cursor() if shell.is_repeat(given) else shell.stream.cursor
     turn_id = await shell.accept(given)
     reader = Reader(context.channel, context.number, shell, turn_id)
@@ -89,6 +91,20 @@ async def _follow(context: Context, session_id: SessionId, after: Cursor | None,
     return cursor
 
 
+async def _watch(context: Context, session_id: SessionId, records: int) -> int:
+    """Read as an onlooker, from so many records before the newest one on; returns after which one that is.
+
+    It wants nothing of the session: one that is not active here is not activated.
+    """
+    shell = context.host.find(session_id)
+    if shell is None or shell.lost is not None:
+        raise SessionError(f"Session '{session_id}' is at rest. Whoever sends it a message wakes it.", PUT_AWAY)
+    after = Cursor(max(0, shell.stream.cursor.seq - records), shell.epoch)
+    reader = Reader(context.channel, context.number, shell)
+    reader.resume(after, lambda seq: context.host.ports.journal.read(session_id, seq), onlooker=True)
+    return after.seq
+
+
 async def _leave(context: Context, session_id: SessionId, number: int) -> None:
     del session_id
     reader = context.channel.readers.get(number)
@@ -96,9 +112,9 @@ async def _leave(context: Context, session_id: SessionId, number: int) -> None:
         reader.leave()
 
 
-async def _ask(context: Context, session_id: SessionId, payload: bytes, when: When, key: str) -> bytes:
+async def _ask(context: Context, session_id: SessionId, payload: bytes, when: When, *origin: str | None) -> bytes:
     shell = await _live(context, session_id)
-    turn_id = await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, key))
+    turn_id = await shell.submit(inputs.Submit(PAYLOAD_IN.validate_json(payload), when, *origin))
     return (await shell.result(turn_id)).model_dump_json().encode()
 
 
@@ -107,9 +123,9 @@ async def _interrupt(context: Context, session_id: SessionId, mode: InterruptMod
     return (await shell.perform(inputs.Interrupt(mode, key))).turn_id is not None
 
 
-async def _retry(context: Context, session_id: SessionId, key: str) -> str:
+async def _retry(context: Context, session_id: SessionId, *origin: str | None) -> str:
     shell = await _live(context, session_id)
-    return (await shell.perform(inputs.Retry(key))).turn_id or ""
+    return (await shell.perform(inputs.Retry(*origin))).turn_id or ""
 
 
 async def _status(context: Context, session_id: SessionId) -> bytes:
@@ -170,6 +186,7 @@ OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
     "submit": _submit,
     "send": _send,
     "follow": _follow,
+    "watch": _watch,
     "leave": _leave,
     "ask": _ask,
     "interrupt": _interrupt,

@@ -9,6 +9,7 @@ import importlib
 import os
 from typing import Any
 
+import psutil
 from ray.exceptions import AuthenticationError
 
 from agent_core.errors import ConfigError, PlacementError
@@ -41,7 +42,7 @@ async def resolve(address: str | None) -> str:
     wanted = address or os.environ.get(ADDRESS_VARIABLE)
     if not wanted:
         return await _found() or "local"
-    _check_form(wanted, ADDRESS_VARIABLE if from_environment else "address")
+    check_form(wanted, ADDRESS_VARIABLE if from_environment else "address")
     if wanted == "local":
         return wanted
     if wanted == "auto":
@@ -53,11 +54,14 @@ async def resolve(address: str | None) -> str:
             )
         return found
     advice = f"unset {ADDRESS_VARIABLE}" if from_environment else "leave --address out"
+    if await asyncio.to_thread(_is_here, wanted):
+        await _check_connection(wanted, f"{advice} to start a local cluster")
+        _show_own_token()
     await _check_head(wanted, f"{advice} to start a local cluster")
     return wanted
 
 
-def _check_form(address: str, where: str) -> None:
+def check_form(address: str, where: str) -> None:
     """Raise ConfigError for an address that cannot be one of a cluster; `where` it was given is said."""
     if address in ("auto", "local"):
         return
@@ -82,15 +86,29 @@ async def _found() -> str | None:
     address: str | None = importlib.import_module("ray._private.utils").read_ray_address()
     if address is None:
         return None
-    # As Ray itself does for a cluster that it finds, and for no other: the token of this machine is its own.
-    setup = importlib.import_module("ray._private.authentication.authentication_token_setup")
     try:
         await _check_connection(address, "")
     except PlacementError:
         return None
-    setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    _show_own_token()
     await _check_head(address, "give --address local to start a cluster of its own")
     return address
+
+
+def _show_own_token() -> None:
+    """Send this machine's token, if it has one, as Ray does for a cluster that it finds here.
+
+    It goes to heads on this machine and to no other, unless RAY_AUTH_MODE says so.
+    """
+    setup = importlib.import_module("ray._private.authentication.authentication_token_setup")
+    setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def _is_here(address: str) -> bool:
+    """Whether the host of `host:port` is this machine, said as an address of its own or as `localhost`."""
+    host = address.rpartition(":")[0].strip("[]")
+    own = {each.address.partition("%")[0] for addresses in psutil.net_if_addrs().values() for each in addresses}
+    return host == "localhost" or host in own
 
 
 async def _check_head(address: str, otherwise: str) -> None:

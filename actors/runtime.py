@@ -24,6 +24,7 @@ from actors.session_handle import SessionHandle
 from actors.settings import Options, RuntimeSettings, actors_for, checked, router_name
 from actors.starting import cancel, leave, start_routers, started_journal, try_journal
 from actors.threads import in_thread
+from actors.tracing import traces_that_travel
 from agent_core import archive
 from agent_core.entries import Opened
 from agent_core.errors import ConfigError, SessionError
@@ -58,7 +59,8 @@ class Runtime:
     In seconds: a program that is not heard of for a `lease` (30) loses its place in its streams, and goes on from
     there; a tool waits for `scale_up_wait` (0) for a node that has what it asks for; a session that nobody has
     wanted anything of for `put_away_after` (600) is put away until somebody does, and sooner in an actor that takes
-    more than `actor_memory` bytes.
+    more than `actor_memory` bytes. Turns are traced if the environment of the program that starts the runtime names an
+    OTLP endpoint.
     """
 
     def __init__(
@@ -309,6 +311,7 @@ class Runtime:
                 "founder": secrets.token_hex(8),
                 "tethered": not self._detached,
                 "node_id": cluster.node_id,
+                "traces": traces_that_travel(),
                 **options,
             }
         )

@@ -7,6 +7,7 @@ and keeps interrupt and status answering, in a thread of their own, whatever the
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,25 +18,35 @@ from actors.compaction_dispatch import CompactionDispatcher
 from actors.envelopes import Frame, Request, SessionMoved, answer_frame, refusal_frame
 from actors.finding import dead_jobs
 from actors.journals import journal_of
+from actors.metrics import export
 from actors.operations import OPERATIONS, RECALL, Context
 from actors.resting import put_idle_away
 from actors.settings import LAST_WORDS, LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
+from actors.tracing import traced
 from actors.whereabouts import Whereabouts
 from agent_core import inputs
 from agent_core.clock import SystemClock
 from agent_core.errors import RayconteurError, SessionError
 from agent_core.garbage import settle_garbage
+from agent_core.glance import GlanceRequest, HostGlance, glance
 from agent_core.hosting import SessionHost
 from agent_core.messages import SessionId
+from agent_core.metering.journal import JournalMeter
+from agent_core.metering.ledger import Ledger
+from agent_core.metering.observer import Metering
+from agent_core.metering.sampling import sample
 from agent_core.models import context_limit
+from agent_core.observing import Observers
 from agent_core.payloads import InterruptMode
 from agent_core.ports import ToolReport
 from agent_core.providers.addressed import AddressedModel
 from agent_core.providers.dispatch import build_model
+from agent_core.response_cache import CachingModel
 from agent_core.session_ports import Ports
 from agent_core.status import SessionStatus
+from agent_core.tally import Tally
 
 if TYPE_CHECKING:
     from actors.evaluating import EvaluationWorkers
@@ -64,7 +75,9 @@ class SessionActor:
         self._compactions: CompactionDispatcher | None = None
         self._local_model: LocalModelHandle | None = None
         self._workers: EvaluationWorkers | None = None
+        self._tally = Tally(SystemClock().now())
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ledger = Ledger()
         self._tasks: set[asyncio.Task[Any]] = set()
         hold_on_again(settings, "start")
 
@@ -88,13 +101,23 @@ class SessionActor:
             model = build_model(self._settings.max_concurrent_requests, clock, random.Random())
             self._tools = ToolDispatcher(self._settings, self._name, clock)
             node = ray.get_runtime_context().get_node_id()
-            addressed = AddressedModel(model, self._local_url)
+            asked = CachingModel(AddressedModel(model, self._local_url), clock)
             self._compactions = CompactionDispatcher(self._settings, clock)
+            journal.watched_by(JournalMeter(self._ledger, "sessions"))
             ports = Ports(
-                addressed, self._tools, journal, clock, self._compactions, context_limit, owner=self._name, node=node
+                asked,
+                self._tools,
+                journal,
+                clock,
+                self._compactions,
+                context_limit,
+                owner=self._name,
+                node=node,
+                observer=Observers(self._tally, Metering(self._ledger, time.monotonic)),
             )
-            self._host = SessionHost(ports, self._capacity)
-            self._whereabouts = Whereabouts(self._name, self._settings, self._host, journal, again=self._again)
+            host = self._host = SessionHost(traced(ports, self._settings), self._capacity)
+            self._whereabouts = Whereabouts(self._name, self._settings, host, journal, again=self._again)
+            self._keep(export(self._ledger, lambda: sample(host, self._ledger)))
             self._keep(self._sweep())
             self._keep(put_idle_away(self._host, self._settings))
             if self._settings.tethered:
@@ -158,9 +181,11 @@ class SessionActor:
 
     async def _answer(self, context: Context, request: Request) -> None:
         try:
-            self._check_tenant(request.session_id)
-            if request.operation != RECALL:
-                await self._placed().check(SessionId(request.session_id))
+            if request.operation != "watch":
+                # Who only looks makes an actor nobody's, and finds nobody.
+                self._check_tenant(request.session_id)
+                if request.operation != RECALL:
+                    await self._placed().check(SessionId(request.session_id))
             value = await OPERATIONS[request.operation](context, SessionId(request.session_id), *request.arguments)
         except RayconteurError as error:
             frame = refusal_frame(request.number, error)
@@ -268,6 +293,11 @@ class SessionActor:
         shell = self._host.find(SessionId(session_id)) if self._host else None
         return shell.status() if shell else None
 
+    @ray.method(concurrency_group="control", enable_task_events=False)
+    async def glance(self, asked: GlanceRequest) -> HostGlance:
+        """What there is to see of this actor, and of the sessions that are asked for."""
+        return glance(self._host.shells if self._host else (), asked, self._tally.totals())
+
     @ray.method(concurrency_group="control")
     async def interrupt(self, session_id: str, mode: InterruptMode, key: str) -> bool | None:
         """Interrupt the session's open turn: whether there was one; None if the session is not active here."""
@@ -277,6 +307,11 @@ class SessionActor:
             return None
         done = asyncio.run_coroutine_threadsafe(shell.perform(inputs.Interrupt(mode, key)), loop)
         return (await asyncio.wrap_future(done)).turn_id is not None
+
+    @ray.method(concurrency_group="control", enable_task_events=False)
+    async def measured(self) -> dict[str, float]:
+        """What this process has measured since it started, see `Ledger.totals`."""
+        return self._ledger.totals()
 
     @ray.method(concurrency_group="control")
     async def tenant(self) -> str | None:

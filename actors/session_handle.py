@@ -22,6 +22,7 @@ from agent_core.session_protocol import Input, id_of
 from agent_core.status import CompactResult, SessionStatus
 from agent_core.submission import TurnResult, answer_of, payload_of
 from agent_core.tools.definition import ToolDefinition
+from agent_core.tracing.context import current
 
 DEADLINE = 120.0
 _PAUSE = 0.05
@@ -61,7 +62,7 @@ class SessionHandle:
         self, message: Input, *, when: When = "after", key: str | None = None
     ) -> AsyncIterator[FromLLMPayload]:
         payload = PAYLOAD_IN.dump_json(payload_of(message), exclude_none=True)
-        arguments = (payload, when, key or _new_key())
+        arguments = (payload, when, key or _new_key(), current())
         turn_id: TurnId | None = None
         place: Cursor | None = None
         while True:
@@ -87,11 +88,11 @@ class SessionHandle:
 
     async def submit(self, message: Input, *, when: When = "after", key: str | None = None) -> TurnId:
         payload = PAYLOAD_IN.dump_json(payload_of(message), exclude_none=True)
-        return TurnId(await self.call("submit", payload, when, key or _new_key()))
+        return TurnId(await self.call("submit", payload, when, key or _new_key(), current()))
 
     async def ask(self, message: Input, *, when: When = "after", key: str | None = None) -> str:
         payload = PAYLOAD_IN.dump_json(payload_of(message), exclude_none=True)
-        answer = await self.call("ask", payload, when, key or _new_key(), deadline=None)
+        answer = await self.call("ask", payload, when, key or _new_key(), current(), deadline=None)
         return answer_of(TurnResult.model_validate_json(answer))
 
     async def events(self, after: Cursor | None = None) -> AsyncIterator[Event]:
@@ -118,7 +119,7 @@ class SessionHandle:
         return answer if answer is not None else await self.call("interrupt", mode, key)
 
     async def retry(self) -> TurnId:
-        return TurnId(await self.call("retry", _new_key()))
+        return TurnId(await self.call("retry", _new_key(), current()))
 
     # --- what is known ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from agent_core.errors import ConfigError
 from agent_core.journals.address import PostgresAddress
+from agent_core.tracing.settings import TraceSettings
 
 JOURNAL_NAME = "journal"
 LOCAL_MODEL_NAME = "local-model"
@@ -34,7 +35,8 @@ class RuntimeSettings:
     the `executors` runs `executor_slots` calls at once, each of the `compactors` makes `compactor_slots` summaries.
     Times are in seconds: a client that is not heard of for a `lease` is let go, and a tool waits for `scale_up_wait`
     for a node that has what it asks for. A session that nobody has wanted anything of for `put_away_after` is put away,
-    and sooner in an actor that takes more than `actor_memory` bytes.
+    and sooner in an actor that takes more than `actor_memory` bytes. Where `traces` are not set, each process looks for
+    an endpoint in its own environment.
     """
 
     namespace: str
@@ -57,6 +59,7 @@ class RuntimeSettings:
     durability: Durability = "process"
     node_id: str | None = None
     journal: str | None = None
+    traces: TraceSettings | None = None
 
     @property
     def journal_place(self) -> str:

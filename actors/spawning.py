@@ -89,9 +89,8 @@ async def spawn_executor(name: str, settings: RuntimeSettings, resources: ToolRe
     chosen = options(name, settings, **wanted)
     blobs = JournalBlobs(journal_of(settings))
     slots = ExecutorOptions(slots=settings.executor_slots)
-    tether = settings if settings.tethered else None
     try:
-        executor = await asyncio.to_thread(EXECUTOR.options(**chosen).remote, name, slots, blobs, tether=tether)
+        executor = await asyncio.to_thread(EXECUTOR.options(**chosen).remote, name, slots, blobs, runtime=settings)
     except (TypeError, ValueError) as error:
         raise _no_environment(error) from None
     await started(name, executor, "ping")

@@ -11,6 +11,7 @@ from ray.exceptions import RayError
 
 from actors.calls import Gone, ask
 from actors.finding import find_actor
+from actors.metrics import note_start
 from actors.settings import RuntimeSettings, router_name
 from agent_core.errors import PlacementError
 
@@ -39,9 +40,13 @@ async def hold_on(settings: RuntimeSettings) -> None:
 def hold_on_again(settings: RuntimeSettings | None, method: str) -> None:
     """Have an actor that was started again call its own `method`, which takes hold, as nobody else may ever call it.
 
-    For constructors: the loop that the hold belongs to does not run yet.
+    For constructors: the loop that the hold belongs to does not run yet. Such a start is counted, too.
     """
     context = ray.get_runtime_context()
-    if settings is not None and settings.tethered and context.was_current_actor_reconstructed:
+    if (name := context.get_actor_name()) is None:
+        return
+    restarted = bool(context.was_current_actor_reconstructed)
+    note_start(name, restarted=restarted)
+    if settings is not None and settings.tethered and restarted:
         # To itself, too, an actor that starts again is unavailable until the cluster says otherwise.
         getattr(context.current_actor, method).options(max_task_retries=-1).remote()

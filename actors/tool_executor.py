@@ -15,6 +15,7 @@ import ray
 
 from actors.settings import RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
+from actors.tracing import traced_tools
 from agent_core.ports import ToolInvocation, ToolReport
 from agent_core.tools.blobs import BlobStore
 from agent_core.tools.executor import ExecutorOptions, LocalToolExecutor
@@ -40,7 +41,7 @@ class ToolExecutorActor:
     """Runs the calls of many session actors.
 
     `blobs` finds the code of tools that no module holds. Without `stall_timeout` (in seconds) a tool that blocks the
-    event loop holds up all others for as long as it likes. With a `tether` it ends with its runtime.
+    event loop holds up all others for as long as it likes. As part of a `runtime` that is tethered it ends with it.
     """
 
     def __init__(
@@ -49,16 +50,16 @@ class ToolExecutorActor:
         options: ExecutorOptions | None = None,
         blobs: BlobStore | None = None,
         stall_timeout: float | None = STALL_TIMEOUT,
-        tether: RuntimeSettings | None = None,
+        runtime: RuntimeSettings | None = None,
     ) -> None:
         self._name = name
         self._executor = LocalToolExecutor(options, blobs=blobs)
         self._host = ToolHost(self._executor)
         self._watchdog = Watchdog(stall_timeout) if stall_timeout is not None else None
-        self._tether = tether
+        self._runtime = runtime
         self._held: asyncio.Task[None] | None = None
         self._started = False
-        hold_on_again(tether, "ping")
+        hold_on_again(runtime, "ping")
 
     def __repr__(self) -> str:
         return f"ToolExecutor({self._name})"
@@ -106,8 +107,10 @@ class ToolExecutorActor:
         if self._started:
             return
         self._started = True
-        if self._tether is not None:
-            self._held = asyncio.get_running_loop().create_task(hold_on(self._tether))
+        if self._runtime is not None and self._runtime.tethered:
+            self._held = asyncio.get_running_loop().create_task(hold_on(self._runtime))
+        # The children are told at their start what they send.
+        traced_tools(self._runtime, self._name)
         self._executor.prepare()
         if self._watchdog is not None:
             self._watchdog.start()

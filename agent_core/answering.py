@@ -101,6 +101,7 @@ class Answering:
             tools=tuple(conversation.tools.values()),
             max_tokens=conversation.config.max_tokens,
             estimate=conversation.context_used,
+            traceparent=self._turn().traceparent,
         )
         self._recorder.do(out.CallModel(self._call, request))
 

@@ -87,6 +87,8 @@ class CompactionJobs:
             digest=found.digest,
             previous=summary.text if summary else None,
             focus=focus,
+            turn_id=self._turn_id,
+            traceparent=conversation.open.traceparent if conversation.open else None,
         )
         timer = self.start_timer(settings.deadline + _GRACE)
         asked = priority == "manual"

@@ -25,13 +25,26 @@ class Thinking(Frozen):
     effort: Effort | None = None
 
 
+class ResponseCache(Frozen):
+    """Where answers are kept to be given again. See `agent_core.response_cache`.
+
+    `directory` is seen by every node that is to share it. Sessions of another `scope` do not share answers, and an
+    answer older than `max_age` (seconds) is asked for again.
+    """
+
+    directory: str = Field(min_length=1)
+    scope: str = ""
+    max_age: float | None = Field(default=None, gt=0.0)
+
+
 class SessionConfig(Frozen):
     """Everything that a session needs to speak to its model.
 
     `model` is `provider/name`. `context_limit` is in tokens; without it the models file is asked, and an unknown model
     is refused. `timeout` is in seconds for one whole request with its retries. `max_steps` bounds the model calls of a
     turn. `extra` is added to the request's body as it is. `on_recovery` says what becomes of a turn that was open when
-    the session's process was lost: it goes on, or it ends as failed and can be retried.
+    the session's process was lost: it goes on, or it ends as failed and can be retried. With a `cache`, requests that
+    were answered before are not made again.
     """
 
     model: ModelName
@@ -52,6 +65,7 @@ class SessionConfig(Frozen):
     request_class: RequestClass = "interactive"
     extra: dict[str, Any] = Field(default_factory=dict)
     on_recovery: OnRecovery = "resume"
+    cache: ResponseCache | None = None
 
     @property
     def provider(self) -> Provider:

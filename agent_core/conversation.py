@@ -47,13 +47,17 @@ from agent_core.view import View
 
 @dataclass(slots=True)
 class OpenTurn:
-    """The turn under way. `owes_call` says that the model has to be asked (again) before the turn can end."""
+    """The turn under way. `owes_call` says that the model has to be asked (again) before the turn can end.
+
+    `traceparent` is the span that it belongs to.
+    """
 
     turn_id: TurnId
     owes_call: bool = True
     steps: int = 0
     batch: ToolBatch | None = None
     settled: dict[str, ToolSettled] = field(default_factory=dict[str, ToolSettled])
+    traceparent: str | None = None
 
     @property
     def unsettled(self) -> list[str]:
@@ -128,7 +132,7 @@ class Conversation:
                 self._end(entry, record)
             case TurnRetried():
                 self.view.show_turn(entry.turn_id, self.messages)
-                self.open = OpenTurn(entry.turn_id)
+                self.open = OpenTurn(entry.turn_id, traceparent=entry.traceparent)
                 self.turns[entry.turn_id] = None
                 self._perform(entry.key, entry.turn_id)
                 self._recount()
@@ -191,7 +195,7 @@ class Conversation:
     def _start(self, entry: TurnStarted, record: Record) -> None:
         accepted = next(item for item in self.queue if item[1].turn_id == entry.turn_id)
         self.queue.remove(accepted)
-        self.open = OpenTurn(entry.turn_id)
+        self.open = OpenTurn(entry.turn_id, traceparent=accepted[1].traceparent)
         self._say(entry.turn_id, _content(accepted[1]), record)
 
     def _steer(self, entry: Steered, record: Record) -> None:

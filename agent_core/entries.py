@@ -40,6 +40,10 @@ def _is_empty(value: Sized) -> bool:
     return not value
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class Opened(Frozen):
     """The session was made. Always the first entry.
 
@@ -59,13 +63,18 @@ class Opened(Frozen):
 
 
 class Accepted(Frozen):
-    """A payload was taken in. From here on it is never lost. `key` is the caller's idempotency key."""
+    """A payload was taken in. From here on it is never lost. `key` is the caller's idempotency key.
+
+    `traceparent` is the span that the turn belongs to, whoever goes on with it (W3C Trace Context).
+    """
 
     kind: Literal["accepted"] = "accepted"
     turn_id: TurnId
     payload: ToLLMPayload
     when: When = "after"
     key: str | None = None
+    # Left out where there is none, so that a program that does not know it reads the entry too.
+    traceparent: str | None = Field(default=None, exclude_if=_is_none)
 
 
 class TurnStarted(Frozen):
@@ -145,11 +154,12 @@ class TurnEnded(Frozen):
 
 
 class TurnRetried(Frozen):
-    """A failed turn was opened again. `key` is the caller's idempotency key."""
+    """A failed turn was opened again. `key` is the caller's idempotency key, `traceparent` as in Accepted."""
 
     kind: Literal["turn_retried"] = "turn_retried"
     turn_id: TurnId
     key: str | None = None
+    traceparent: str | None = Field(default=None, exclude_if=_is_none)
 
 
 class Compacted(Frozen):

@@ -43,6 +43,12 @@ class SessionHost:
         return tuple(self._shells)
 
     @property
+    def shells(self) -> Sequence[Shell]:
+        """Every live shell. May be asked for from another thread."""
+        # A copy is made in one step; whoever iterates over the dictionary itself may find that it changed.
+        return tuple(self._shells.copy().values())
+
+    @property
     def working(self) -> int:
         """How many of them have a turn open."""
         return sum(shell.conversation.open is not None for shell in self._shells.values())

@@ -25,11 +25,12 @@ class Recover:
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Somebody sends a message or the results of external calls."""
+    """Somebody sends a message or the results of external calls. `traceparent` is the span that they had open."""
 
     payload: ToLLMPayload
     when: When = "after"
     key: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,10 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Open the failed last turn again. The same `key` again does nothing."""
+    """Open the failed last turn again. The same `key` again does nothing. `traceparent` is as in Submit."""
 
     key: str | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ data directory they are there again the next time.
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -40,8 +41,11 @@ from agent_core.opening import (
 )
 from agent_core.providers.addressed import AddressedModel
 from agent_core.providers.dispatch import build_model
+from agent_core.response_cache import CachingModel
 from agent_core.session_ports import Ports
 from agent_core.tools import LocalToolExecutor
+from agent_core.tracing.installing import flush, trace_tools, traced_model, traced_ports
+from agent_core.tracing.settings import trace_settings
 
 if TYPE_CHECKING:
     from agent_core.evaluation.local_run import LocalRun
@@ -54,7 +58,8 @@ class LocalRuntime:
 
     `data_dir` holds the journal, or `journal` says in which PostgreSQL database it is: a DSN without a password, or
     `env:NAME` or `file:PATH` of a DSN. Without either nothing outlives the process. `max_concurrent_requests` bounds
-    the requests that are under way to providers.
+    the requests that are under way to providers. Turns are traced if the environment names an OTLP endpoint
+    (`tracing/settings.py`).
     """
 
     address: str | None = None
@@ -94,14 +99,19 @@ class LocalRuntime:
             self._journal = await self._stack.enter_async_context(SqliteJournal(self._data_dir / JOURNAL_FILE))
         elif self._address is not None:
             self._journal = await self._stack.enter_async_context(PostgresJournal(self._address))
+        traces = trace_settings(os.environ)
+        # Called after the tools have ended, which make the last spans.
+        self._stack.push_async_callback(flush, traces)
+        trace_tools(traces, {})
         model = build_model(self._max_concurrent_requests, clock, random.Random())
         self._stack.push_async_callback(model.aclose)
         tools = LocalToolExecutor(blobs=JournalBlobs(self._journal))
         self._stack.push_async_callback(tools.aclose)
-        addressed = AddressedModel(model, self._local_url)
-        compactor = LocalCompactor(Summariser(addressed, clock, context_limit), clock)
+        asked = CachingModel(AddressedModel(model, self._local_url), clock)
+        compactor = LocalCompactor(Summariser(traced_model(asked, clock, traces, {}), clock, context_limit), clock)
         self._stack.push_async_callback(compactor.aclose)
-        self._host = SessionHost(Ports(addressed, tools, self._journal, clock, compactor, context_limit))
+        ports = Ports(asked, tools, self._journal, clock, compactor, context_limit)
+        self._host = SessionHost(traced_ports(ports, traces, {}))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -19,6 +19,7 @@ from agent_core.status import CompactResult, SessionStatus
 from agent_core.stream import Listener, Subscription
 from agent_core.submission import answer_of, payload_of
 from agent_core.tools.definition import ToolDefinition
+from agent_core.tracing.context import current
 
 
 class LocalSession:
@@ -50,7 +51,7 @@ class LocalSession:
     async def send(
         self, message: Input, *, when: When = "after", key: str | None = None
     ) -> AsyncIterator[FromLLMPayload]:
-        shell, given = await self._live(), inputs.Submit(payload_of(message), when, key)
+        shell, given = await self._live(), inputs.Submit(payload_of(message), when, key, current())
         subscription = self._subscribe(Cursor() if shell.is_repeat(given) else None)
         try:
             turn_id = await shell.submit(given)
@@ -65,7 +66,7 @@ class LocalSession:
         raise shell.ended_early()
 
     async def submit(self, message: Input, *, when: When = "after", key: str | None = None) -> TurnId:
-        return await (await self._live()).submit(inputs.Submit(payload_of(message), when, key))
+        return await (await self._live()).submit(inputs.Submit(payload_of(message), when, key, current()))
 
     async def ask(self, message: Input, *, when: When = "after", key: str | None = None) -> str:
         turn_id = await self.submit(message, when=when, key=key)
@@ -94,7 +95,7 @@ class LocalSession:
         return (await (await self._live()).perform(inputs.Interrupt(mode))).turn_id is not None
 
     async def retry(self) -> TurnId:
-        return (await (await self._live()).perform(inputs.Retry())).turn_id or TurnId("")
+        return (await (await self._live()).perform(inputs.Retry(traceparent=current()))).turn_id or TurnId("")
 
     async def status(self) -> SessionStatus:
         return (await self._live()).status()

@@ -21,17 +21,22 @@ StopReason = Literal[
 
 
 class Usage(Frozen):
-    """Tokens of one request. `input_tokens` excludes what was read from or written to the provider's prompt cache."""
+    """Tokens of one request. `input_tokens` excludes what was read from or written to the provider's prompt cache.
+
+    `saved_tokens`, in and out, are those of an answer that was given again from the response cache: nobody pays them.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    saved_tokens: int = 0
 
     @property
     def context_tokens(self) -> int:
         """Tokens that the conversation took in the window up to and with this answer."""
-        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
+        paid = self.input_tokens + self.cache_read_tokens + self.cache_write_tokens + self.output_tokens
+        return paid + self.saved_tokens
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -39,6 +44,7 @@ class Usage(Frozen):
             output_tokens=self.output_tokens + other.output_tokens,
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            saved_tokens=self.saved_tokens + other.saved_tokens,
         )
 
 

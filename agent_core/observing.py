@@ -6,10 +6,10 @@ is logged and reaches no session. Without one, being observable costs next to no
 
 import logging
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agent_core.conversation import Conversation
-from agent_core.errors import ProviderError
+from agent_core.errors import ProviderError, RayconteurError
 from agent_core.ports import (
     CompactionJob,
     CompactionPriority,
@@ -59,6 +59,31 @@ class Observer(Protocol):
         ...
 
 
+@runtime_checkable
+class LifeObserver(Protocol):
+    """An observer that is told, besides, when a session becomes live in this process and when it is let go of."""
+
+    def activated(self, conversation: Conversation) -> None:
+        """A session was opened, or taken over with what its journal says: nothing has been done about it yet."""
+        ...
+
+    def let_go(self, conversation: Conversation, why: RayconteurError) -> None:
+        """Nothing more of the session is told: it was lost, evicted or put away, with whatever it was doing."""
+        ...
+
+
+def activated(observer: Observer, conversation: Conversation) -> None:
+    """Tell an observer, if it wants to know."""
+    if isinstance(observer, LifeObserver):
+        observer.activated(conversation)
+
+
+def let_go(observer: Observer, conversation: Conversation, why: RayconteurError) -> None:
+    """Tell an observer, if it wants to know."""
+    if isinstance(observer, LifeObserver):
+        observer.let_go(conversation, why)
+
+
 class Observers:
     """Any number of observers as one, none of which can fail a session."""
 
@@ -92,6 +117,20 @@ class Observers:
         for observer in self._observers:
             try:
                 observer.summary_told(report)
+            except Exception:  # noqa: BLE001 - as above
+                _failed(observer)
+
+    def activated(self, conversation: Conversation) -> None:
+        for observer in self._observers:
+            try:
+                activated(observer, conversation)
+            except Exception:  # noqa: BLE001 - as above
+                _failed(observer)
+
+    def let_go(self, conversation: Conversation, why: RayconteurError) -> None:
+        for observer in self._observers:
+            try:
+                let_go(observer, conversation, why)
             except Exception:  # noqa: BLE001 - as above
                 _failed(observer)
 

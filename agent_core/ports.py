@@ -21,7 +21,10 @@ from agent_core.tools.definition import ToolDefinition
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """One request, in no provider's form. `messages` is the view, never empty; `estimate` its size in tokens."""
+    """One request, in no provider's form. `messages` is the view, never empty; `estimate` its size in tokens.
+
+    `traceparent` is the span that what it is for belongs to (see `tracing/context.py`), here and below.
+    """
 
     config: SessionConfig
     messages: Sequence[Message]
@@ -31,6 +34,7 @@ class ModelRequest:
     tools: Sequence[ToolDefinition] = ()
     max_tokens: int = 4096
     estimate: int = 0
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class ToolInvocation:
     turn_id: TurnId
     call: ToolCall
     definition: ToolDefinition
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,7 @@ class CompactionJob:
 
     `messages` are the covered ones as they happened, `previous` the summary that stands before them, `digest` that of
     their ids. `config` is the summariser's: its `max_tokens` bounds the summary, its `timeout` (seconds) the whole job.
+    `turn_id` is the turn that was open when it was issued.
     """
 
     key: str
@@ -194,6 +200,8 @@ class CompactionJob:
     digest: str
     previous: str | None = None
     focus: str = ""
+    turn_id: TurnId | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

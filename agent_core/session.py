@@ -6,6 +6,7 @@ tool calls) waits in the outbox until the entries before it are in the journal; 
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import assert_never
 
 from agent_core import commands as out
@@ -17,8 +18,9 @@ from agent_core.errors import RayconteurError, SessionClosed, SessionError
 from agent_core.leaving import Leaving
 from agent_core.messages import SessionId, TurnId
 from agent_core.model_calls import ModelCalls
+from agent_core.observing import activated, let_go
 from agent_core.outbox import Outbox
-from agent_core.payloads import Delta, UserInput
+from agent_core.payloads import Delta, SessionState, UserInput
 from agent_core.ports import (
     Claim,
     CompactionReport,
@@ -28,6 +30,7 @@ from agent_core.ports import (
 from agent_core.session_log import SessionLog
 from agent_core.session_ports import Ports
 from agent_core.snapshotting import Snapshots, whole
+from agent_core.standing import status_of
 from agent_core.status import CompactResult, SessionStatus
 from agent_core.stream import EventStream
 from agent_core.submission import TurnResult, result_of
@@ -66,6 +69,7 @@ class Shell:
         self._used = ports.clock.now()
         self.lost: RayconteurError | None = None
         self.stream.closed = conversation.closed
+        activated(ports.observer, conversation)
 
     @property
     def id(self) -> SessionId:
@@ -79,6 +83,16 @@ class Shell:
     @property
     def is_shutdown(self) -> bool:
         return self._machine.state == "closed" or self.lost is not None
+
+    @property
+    def state(self) -> SessionState:
+        """What the session is doing or waiting for."""
+        return self._machine.state
+
+    @property
+    def mailbox(self) -> int:
+        """How many messages wait: those that were accepted, and those that there is no room for yet."""
+        return len(self._conversation.queue) + len(self._conversation.steers) + len(self._room)
 
     # --- inputs -----------------------------------------------------------------------------------------------------
 
@@ -109,6 +123,8 @@ class Shell:
                 # The room that was made for this sender is the next one's.
                 self._wake_senders()
                 raise
+        if given.traceparent is None and (trace := self._ports.new_trace()) is not None:
+            given = replace(given, traceparent=trace)
         return self.feed(given).turn_id or TurnId("")
 
     def _is_full(self, given: inputs.Submit) -> bool:
@@ -301,28 +317,7 @@ class Shell:
 
     def status(self) -> SessionStatus:
         """A snapshot, of values that are replaced whole: another thread may ask while this one is stuck."""
-        conversation, machine = self._conversation, self._machine
-        turn, limit, used = conversation.open, machine.context_limit, conversation.context_used
-        return SessionStatus(
-            session_id=self.id,
-            model=conversation.config.model,
-            created_at=conversation.created_at,
-            state=machine.state,
-            turn_id=turn.turn_id if turn else None,
-            messages=len(conversation.view.shown),
-            queued=len(conversation.queue),
-            context_used=used,
-            context_limit=limit,
-            utilization=round(100.0 * used / limit, 2) if limit else 0.0,
-            usage=conversation.usage,
-            epoch=self.epoch,
-            last_seq=conversation.last_seq,
-            node=self._ports.node,
-            actor=self._ports.owner,
-            compactions=conversation.compactions,
-            compaction=machine.compaction,
-            pinned=tuple(message.id for message in conversation.view.pinned),
-        )
+        return status_of(self._conversation, self._machine, self.epoch, self._ports)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -338,6 +333,7 @@ class Shell:
         if turn is not None and turn.batch is not None:
             self._ports.tools.cancel([f"{self.id}/{call}" for call in turn.unsettled])
         self.stream.close()
+        let_go(self._ports.observer, self._conversation, error)
         self._fail_waiters(error)
         if self._leaving is not None:
             self._leaving.end()
@@ -347,6 +343,11 @@ class Shell:
             self._ports.compactor.cancel(self._compaction)
         for task in self._timers:
             task.cancel()
+
+    @property
+    def used_at(self) -> float:
+        """When something was last done with the session, in seconds since the epoch."""
+        return self._used
 
     @property
     def idle_since(self) -> float | None:

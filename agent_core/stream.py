@@ -26,13 +26,14 @@ class EventStream:
     which it began: what earlier owners showed of it is made again.
     """
 
-    __slots__ = ("_delta", "_epoch", "_listeners", "_partial", "_seq", "closed", "made_again_from")
+    __slots__ = ("_delta", "_epoch", "_listeners", "_onlookers", "_partial", "_seq", "closed", "made_again_from")
 
     def __init__(self, epoch: int, seq: int, made_again_from: int | None = None) -> None:
         self._epoch, self._seq, self._delta = epoch, seq, 0
         self.made_again_from = seq if made_again_from is None else made_again_from
         self._partial: list[Event] = []
         self._listeners: tuple[Listener, ...] = ()
+        self._onlookers: tuple[Listener, ...] = ()
         self.closed = False
 
     @property
@@ -47,8 +48,8 @@ class EventStream:
 
     @property
     def is_read(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._listeners)
+        """Whether anybody listens who is no mere onlooker."""
+        return len(self._listeners) > len(self._onlookers)
 
     def fact(self, record: Record) -> None:
         """A record is durable: its entry is an event, and it stands for the deltas before it if it ends an answer."""
@@ -71,9 +72,11 @@ class EventStream:
             for listener in self._listeners:
                 listener(event)
 
-    def listen(self, listener: Listener) -> None:
-        """Hand every event from now on to `listener`."""
+    def listen(self, listener: Listener, *, onlooker: bool = False) -> None:
+        """Hand every event from now on to `listener`. An onlooker keeps nobody from putting the session away."""
         self._listeners = (*self._listeners, listener)
+        if onlooker:
+            self._onlookers = (*self._onlookers, listener)
 
     def close(self) -> None:
         """There will be no more events: wake whoever reads."""
@@ -84,19 +87,22 @@ class EventStream:
     def leave(self, listener: Listener) -> None:
         """Hand nothing to `listener` any more."""
         self._listeners = tuple(other for other in self._listeners if other != listener)
+        self._onlookers = tuple(other for other in self._onlookers if other != listener)
 
 
 class Subscription:
     """One reader's place. Iterate it; it ends when `close` is called."""
 
-    def __init__(self, stream: EventStream, read: ReadFacts, after: Cursor | None = None) -> None:
+    def __init__(
+        self, stream: EventStream, read: ReadFacts, after: Cursor | None = None, *, onlooker: bool = False
+    ) -> None:
         self._stream, self._read = stream, read
         self._place = after if after is not None else stream.cursor
         self._buffer: deque[Event] = deque()
         self._wake = asyncio.Event()
         self._behind = after is not None and after < stream.cursor
         self._closed = False
-        stream.listen(self._listen)
+        stream.listen(self._listen, onlooker=onlooker)
 
     def _listen(self, event: Event | None) -> None:
         self._wake.set()

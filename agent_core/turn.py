@@ -163,7 +163,10 @@ class Machine:
             turn_id = conversation.open.turn_id
         else:
             turn_id = payload.turn_id or self._next_turn_id()
-        self._recorder.record(Accepted(turn_id=turn_id, payload=payload, when=submit.when, key=submit.key))
+        accepted = Accepted(
+            turn_id=turn_id, payload=payload, when=submit.when, key=submit.key, traceparent=submit.traceparent
+        )
+        self._recorder.record(accepted)
         if submit.when == "interrupt":
             self._interrupt_open("keep")
         return turn_id
@@ -204,7 +207,7 @@ class Machine:
         self._check_not_stopping()
         self._limit_of(self.conversation.config)
         turn_id = check_retry(self.conversation)
-        self._recorder.record(TurnRetried(turn_id=turn_id, key=given.key))
+        self._recorder.record(TurnRetried(turn_id=turn_id, key=given.key, traceparent=given.traceparent))
         self._recorder.do(out.Answer(turn_id))
 
     def _clear(self, given: inputs.Clear) -> None:

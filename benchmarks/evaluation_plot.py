@@ -47,7 +47,7 @@ def _panel(panel: Axes, title: str, sides: Mapping[str, Sequence[float]]) -> Non
     panel.set_yticks(range(len(names)), [_NAMES.get(name, name) for name in names])
     panel.invert_yaxis()
     panel.set_title(title, loc="left", fontsize=11, color=_TEXT)
-    panel.set_xlim(0, max(map(max, sides.values())) * 1.35)
+    panel.set_xlim(0, max(map(max, sides.values())) * 1.45)
     panel.grid(axis="x", color=_GRID, linewidth=0.8)
     panel.set_axisbelow(True)
     panel.tick_params(colors=_TEXT, length=0)

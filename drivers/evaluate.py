@@ -19,6 +19,7 @@ import typer
 
 from drivers.compaction_options import CompactionOptions
 from drivers.errors import leave, run
+from drivers.evaluating.addresses import reaching
 from drivers.evaluating.command_line import Options
 from drivers.evaluating.comparing import compare_command
 from drivers.evaluating.controlling import AddressOption, OutArgument, cancel_command, pause_command, requeue_command
@@ -50,6 +51,7 @@ app = typer.Typer(
 
 
 @app.command("run")
+@reaching
 @grouped
 def run_command(  # noqa: PLR0913, PLR0917 - each is a group of options
     file: TaskArgument,
@@ -78,7 +80,7 @@ def run_command(  # noqa: PLR0913, PLR0917 - each is a group of options
     place.check()
     task = resolve(file, samples, task_options, limits, tools=model.loaded_tools())
     model = task.model(model)
-    given = {**model.fields(), **compaction.fields(), "request_class": "batch", "streaming": running.stream}
+    given = {**model.fields(), **compaction.fields(), **running.fields(here=place.is_here)}
     model.check_window()
     # On a cluster elsewhere the key has to be there, not here.
     if place.is_here:
@@ -100,6 +102,7 @@ async def _run(job: "Job", running: RunOptions, place: PlaceOptions, output: Out
 
 
 @app.command("resume", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@reaching
 def resume_run(context: typer.Context, out: OutArgument, address: AddressOption = None) -> Coroutine[Any, Any, int]:
     """Go on with a run: one that was paused, or what is missing of one that has ended.
 
@@ -111,6 +114,7 @@ def resume_run(context: typer.Context, out: OutArgument, address: AddressOption 
 
 
 @app.command("replay", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@reaching
 def replay_run(
     context: typer.Context,
     base: Annotated[str, typer.Argument(metavar="RUN", help="The run to compare with: what its --out named.")],
@@ -135,15 +139,19 @@ def _again(arguments: Sequence[str]) -> int | Coroutine[Any, Any, int]:
 
 
 @app.command("status")
+@reaching
 def status_command(
     out: OutArgument = "",
+    watch: Annotated[  # noqa: FBT002 - typer's way to say a flag
+        bool, typer.Option("--watch", "-w", help="Show it until it is over; Ctrl-C leaves it as it is.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,  # noqa: FBT002
     address: AddressOption = None,
 ) -> int | Coroutine[Any, Any, int]:
     """Say how far a run is, or how it ended. Without OUT: which runs are under way on the cluster."""
     from drivers.evaluating.looking import look
 
-    return look(out, address, as_json=as_json)
+    return look(out, address, watches=watch, as_json=as_json)
 
 
 for name, command in (
@@ -158,7 +166,7 @@ for name, command in (
     ("merge", merge_command),
     ("export", export_command),
 ):
-    app.command(name)(command)
+    app.command(name)(reaching(command, rewrites=command is score_command))
 
 
 def resume_command(arguments: Sequence[str], out: str) -> str:

@@ -16,6 +16,7 @@ import time
 
 import typer
 
+from drivers.ages import seconds_of
 from drivers.errors import FAILURE, run
 from drivers.listing.options import (
     ExportOptions,
@@ -29,7 +30,6 @@ from drivers.listing.options import (
     SomeIdsArgument,
     YesOption,
     labels_of,
-    seconds_of,
 )
 from drivers.options import grouped
 
@@ -164,7 +164,7 @@ async def prune_command(what: PruneOptions, place: JournalOptions) -> int:
     from drivers.listing import removing
     from drivers.listing.journals import reading, writing
 
-    before, labels = time.time() - seconds_of(what.older_than), labels_of(what.label)
+    before, labels = time.time() - seconds_of(what.older_than, "--older-than"), labels_of(what.label)
     async with reading(place) as journal:
         sessions = await removing.old(journal, before, labels)
     if what.dry_run:

@@ -65,6 +65,11 @@ def test_session_and_tool_nodes_are_scaled_apart(prepared: dict[str, Any]) -> No
     assert types["head"]["resources"]["CPU"] == 0
 
 
+def test_no_node_gives_its_credentials_to_a_bare_request(prepared: dict[str, Any]) -> None:
+    for node in prepared["available_node_types"].values():
+        assert node["node_config"]["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+
+
 def test_head_command_starts_the_autoscaler(prepared: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     warn_about_bad_start_command(prepared["head_start_ray_commands"], False)
     assert not capsys.readouterr().out
@@ -104,9 +109,9 @@ def test_the_image_has_to_be_chosen(written: dict[str, Any]) -> None:
     assert images == {written["metadata"]["image"]}
 
 
-def shown(repository: Path) -> list[list[str]]:
-    """The commands that the head of the file shows, as words."""
-    head = (repository / "cluster.yaml").read_text().partition("\ncluster_name:")[0]
+def shown(repository: Path, name: str = "cluster.yaml") -> list[list[str]]:
+    """The commands that the head of a file for the launcher shows, as words."""
+    head = (repository / name).read_text().partition("\ncluster_name:")[0]
     lines = re.sub(r"\\\n#\s*", "", head).splitlines()
     # What a command does stands behind it, after three spaces or more.
     commands = [re.split(r"\s{3,}", line.removeprefix("#").strip())[0] for line in lines if line.startswith("#   ")]

@@ -26,7 +26,7 @@ from agent_core.scripted import Match, Reply, Rule, Script, ToolCall
 from agent_core.scripted.server import ScriptedServer
 from agent_core.session_protocol import Session
 
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "AGENTS.md", "docs/evaluation.md")
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "AGENTS.md", "docs/evaluation.md", "docs/operations.md")
 OWN = ("agent_core", "actors", "drivers", "tests", "benchmarks", "examples")
 WIDTH = 120
 
@@ -64,6 +64,13 @@ def rows(text: str, table: str) -> list[list[str]]:
 def named(cell: str) -> list[str]:
     """The names between backticks in a cell, without what stands in brackets behind them."""
     return [span.partition("(")[0] for span in re.findall(r"`([^`]+)`", cell)]
+
+
+def places_in(text: str) -> set[str]:
+    """What may stand behind the # of a link: headings as they are shown on the web, and places that are named."""
+    headings = re.findall(r"^#+ (.*)$", text, flags=re.MULTILINE)
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return made | set(re.findall(r'<a id="([^"]+)">', text))
 
 
 # --- the first program ------------------------------------------------------------------------------------------------
@@ -199,9 +206,14 @@ def test_every_figure_has_a_program(readme: str, repository: Path) -> None:
 
 
 def test_links_lead_somewhere(texts: dict[str, str], repository: Path) -> None:
-    links = [link for text in texts.values() for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
-    assert links
-    assert [link for link in links if not (repository / link).exists()] == []
+    links = [(name, link) for name, text in texts.items() for link in re.findall(r"\]\(([^)]+)\)", text)]
+    own = [(name, link.partition("#")) for name, link in links if "://" not in link]
+    assert own
+    for name, (path, _, place) in own:
+        leads_to = (repository / name).parent / path if path else repository / name
+        assert leads_to.exists(), f"{name}: {path}"
+        if place:
+            assert place in places_in(leads_to.read_text(encoding="utf-8")), f"{name}: {path}#{place}"
 
 
 def test_paths_and_tests_that_are_named_are_there(texts: dict[str, str], repository: Path) -> None:

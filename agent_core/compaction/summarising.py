@@ -177,6 +177,7 @@ class _Work:
             system=SYSTEM_PROMPT,
             max_tokens=most,
             estimate=estimate_text(SYSTEM_PROMPT + text, config.provider) + most,
+            traceparent=self.job.traceparent,
         )
 
 

@@ -17,7 +17,7 @@ from agent_core.frozen import Frozen
 from agent_core.tools.definition import ToolDefinition
 
 # How a session is paid for, delivered and scheduled, which changes no answer.
-_IMMATERIAL = {"api_key", "streaming", "request_class"}
+_IMMATERIAL = {"api_key", "cache", "streaming", "request_class"}
 LONGEST_VALUE = 60
 
 
@@ -50,7 +50,8 @@ class RunRecord(Frozen):
     """One run, as it was asked for last. `created_at` is in seconds since the epoch, `planned` counts results.
 
     `task` is its name. `command` are the arguments that it was asked with, in the working directory `directory`.
-    `group_by` are the fields of the samples' metadata that its report groups by.
+    `group_by` are the fields of the samples' metadata that its report groups by. `left_out` are the samples that have
+    results from before and are not asked for any more: their lines stay, and count nowhere.
     """
 
     version: Literal[1] = 1
@@ -65,6 +66,11 @@ class RunRecord(Frozen):
     command: tuple[str, ...] = ()
     directory: str = ""
     group_by: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
+
+    def counts(self, sample_id: str, epoch: int) -> bool:
+        """Whether a result of this sample and epoch is one of those that the run is to have."""
+        return epoch <= self.epochs and sample_id not in self.left_out
 
     @property
     def planned(self) -> int:

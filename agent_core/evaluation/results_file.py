@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from agent_core.errors import ConfigError
 from agent_core.evaluation.configuration import RunRecord
 from agent_core.evaluation.live import Live
+from agent_core.evaluation.remote import copy_of, is_url, plain_url
 from agent_core.evaluation.resume import Line
 
 RESULTS_NAME = "results.jsonl"
@@ -49,19 +50,25 @@ _WRONG_PATH = {
 class Places:
     """Where a run keeps its results and its record.
 
-    With `stdout` the results are the standard output, and whatever is said to people goes to stderr.
+    With `stdout` the results are the standard output, and whatever is said to people goes to stderr. With `url` they
+    are this machine's copy of those at an address.
     """
 
     results: Path
     record: Path
     stdout: bool = False
+    url: str = ""
 
     @classmethod
     def of(cls, out: str) -> Self:
         """The places that `--out` means: a directory (one that is there, or a name without an ending), or a file.
 
-        `-` is standard output, and so is any other name of it. Raises ConfigError for what cannot be a place.
+        `-` is standard output, and so is any other name of it. An address means the copy that this machine keeps.
+        Raises ConfigError for what cannot be a place.
         """
+        if is_url(out):
+            copy = copy_of(out)
+            return cls(copy / RESULTS_NAME, copy / RECORD_NAME, url=plain_url(out))
         path = Path("/dev/stdout" if out == "-" else out).expanduser()
         try:
             path.exists()
@@ -74,6 +81,11 @@ class Places:
         if path.is_dir() or out.endswith(os.sep) or not (path.suffix or path.exists()):
             return cls(path / RESULTS_NAME, path / RECORD_NAME)
         return cls(path, path.with_name(f"{path.stem}.{RECORD_NAME}"), stdout=out == "-" or _is_stdout(path))
+
+    def shown(self, path: Path | None = None) -> str:
+        """How a file of the run, its results without one, is named to people."""
+        path = path or self.results
+        return f"{self.url}/{path.name}" if self.url else str(path)
 
     @property
     def index(self) -> Path:
@@ -290,7 +302,7 @@ class ResultsFile:
             )
         if self._mode == "new" and self._size and self.regular:
             raise ConfigError(
-                f"{self.places.results} is there already. To go on with it: --resume. To replace it: --overwrite."
+                f"{self.places.shown()} is there already. To go on with it: --resume. To replace it: --overwrite."
                 " Or choose another --out."
             )
 
@@ -311,7 +323,7 @@ class ResultsFile:
                     time.sleep(LOOK_SECONDS)
                     continue
                 raise ConfigError(
-                    f"{self.places.results} is being written by another run. Wait for its end, or choose another --out."
+                    f"{self.places.shown()} is being written by another run. Wait for its end, or choose another --out."
                 ) from None
             except OSError:
                 pass  # a file system without locks: then nobody can be kept out

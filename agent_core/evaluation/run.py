@@ -16,6 +16,7 @@ from agent_core.evaluation.live import Live
 from agent_core.evaluation.logs.closing import Ending
 from agent_core.evaluation.logs.log import EvalLog
 from agent_core.evaluation.logs.sample import member
+from agent_core.evaluation.mirror import Mirror
 from agent_core.evaluation.result import FINAL, ResultHead, SampleOutcome, decode, decode_head
 from agent_core.evaluation.results_file import Places, ResultsFile
 from agent_core.evaluation.resume import heads
@@ -31,7 +32,8 @@ class RunOrder:
     """All that a run needs to be coordinated somewhere else: where its files are, and how it goes.
 
     `planned` counts results, `concurrency` the samples under way at once, in all workers together. With `log` an
-    `.eval` log is written there too, which begins with `log_start` (see `LogSpec.start`).
+    `.eval` log is written there too, which begins with `log_start` (see `LogSpec.start`). With `mirror` whoever
+    coordinates the run sends its files to their address; without it, whoever started the run does, if they have one.
     """
 
     index: Path
@@ -43,6 +45,7 @@ class RunOrder:
     work: WorkOrder
     log: Path | None = None
     log_start: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    mirror: Mirror | None = None
 
     def share(self, worker: int, workers: int) -> int:
         """How many samples one of so many workers has under way at once."""
@@ -149,7 +152,9 @@ class Run:
                     self._log.discard(sample.id, epoch)
         for line in self._results.lines():
             head = decode_head(line)
-            if (head.id, head.epoch) not in self._log:
+            if self._index.line_of(head.id) is None or head.epoch > self._order.plan.epochs:
+                self._log.discard(head.id, head.epoch)
+            elif (head.id, head.epoch) not in self._log:
                 self._log.append(member(decode(line), asked))
 
     def __exit__(self, *_: object) -> None:

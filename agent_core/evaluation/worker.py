@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
+from agent_core.config import SessionConfig
 from agent_core.entries import Opened
 from agent_core.evaluation.coordinator import Envelope, Reply, Settled
 from agent_core.evaluation.grading import SessionGrader
@@ -164,7 +165,9 @@ async def work(host: SessionHost, exchange: Exchange, order: WorkOrder, clock: C
 
     async def opener(session_id: SessionId, labels: Mapping[str, str], sample: Sample) -> LocalSession:
         async with opening:
-            first = opened.model_copy(update={"labels": {**opened.labels, **labels}, **_history(sample)})
+            first = opened.model_copy(
+                update={"labels": {**opened.labels, **labels}, **_history(sample), **_cache(opened.config, labels)}
+            )
             return LocalSession(await host.open(session_id, first, reopen=True), host)
 
     link = WorkerLink(exchange, order.asked)
@@ -191,3 +194,11 @@ async def work(host: SessionHost, exchange: Exchange, order: WorkOrder, clock: C
 
 def _history(sample: Sample) -> dict[str, object]:
     return {"history": regular(sample.history)} if sample.history else {}
+
+
+def _cache(config: SessionConfig, labels: Mapping[str, str]) -> dict[str, SessionConfig]:
+    """The configuration of a session whose answers may be given again: to its own epoch, for epochs are to differ."""
+    if config.cache is None:
+        return {}
+    own = config.cache.model_copy(update={"scope": f"{config.cache.scope}/epoch {labels['epoch']}"})
+    return {"config": config.model_copy(update={"cache": own})}

@@ -14,6 +14,10 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+# What a caller brought, who waits for it, and when it came by the loop's time.
+_Waiting = tuple[Sequence[Item], "asyncio.Future[Sequence[Result]]", float]
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """A group takes at most `items` and about `weight` bytes; a caller who brings more at once still gets one group.
@@ -43,7 +47,9 @@ class Batcher(Generic[Item, Result]):
         self._perform = perform
         self._weigh = weigh
         self._limits = limits or Limits()
-        self._waiting: deque[tuple[Sequence[Item], asyncio.Future[Sequence[Result]]]] = deque()
+        self.watch: Callable[[Sequence[Result], float], None] | None = None
+        """Is told of each group that was answered: its results, and seconds since the oldest of it came."""
+        self._waiting: deque[_Waiting[Item, Result]] = deque()
         self._runner: asyncio.Task[None] | None = None
         self._begun = 0.0
         self._company = 0.0
@@ -52,7 +58,7 @@ class Batcher(Generic[Item, Result]):
         """Have the items performed in some group and return their results. Cancelling the caller does not undo them."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Sequence[Result]] = loop.create_future()
-        self._waiting.append((items, future))
+        self._waiting.append((items, future, loop.time()))
         self._company += _NEWEST * ((self._runner is not None) - self._company)
         if self._runner is None:
             self._runner = loop.create_task(self._run())
@@ -78,7 +84,7 @@ class Batcher(Generic[Item, Result]):
         await asyncio.sleep(max(0.0, wait))
         self._begun = loop.time()
 
-    def _take(self) -> list[tuple[Sequence[Item], "asyncio.Future[Sequence[Result]]"]]:
+    def _take(self) -> "list[_Waiting[Item, Result]]":
         group = [self._waiting.popleft()]
         items = len(group[0][0])
         weight = sum(map(self._weigh, group[0][0]))
@@ -88,18 +94,20 @@ class Batcher(Generic[Item, Result]):
             weight += sum(map(self._weigh, group[-1][0]))
         return group
 
-    async def _run_group(self, group: list[tuple[Sequence[Item], "asyncio.Future[Sequence[Result]]"]]) -> None:
+    async def _run_group(self, group: "list[_Waiting[Item, Result]]") -> None:
         try:
-            results = await self._perform([item for items, _ in group for item in items])
+            results = await self._perform([item for items, _, _ in group for item in items])
         except BaseException as error:
-            for _, future in group:
+            for _, future, _ in group:
                 if not future.done():
                     future.set_exception(error) if isinstance(error, Exception) else future.cancel()
             if not isinstance(error, Exception):
                 raise
             return
+        if self.watch is not None:
+            self.watch(results, asyncio.get_running_loop().time() - group[0][2])
         start = 0
-        for items, future in group:
+        for items, future, _ in group:
             if not future.done():
                 future.set_result(results[start : start + len(items)])
             start += len(items)

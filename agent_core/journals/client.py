@@ -5,10 +5,11 @@ The rule here: entries are encoded and decoded on this side, whoever writes them
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from agent_core.errors import Fenced, JournalError, SequenceGap
+from agent_core.journals.batching import Batcher
 from agent_core.journals.rules import Head
 from agent_core.journals.wire import (
     Answer,
@@ -30,6 +31,12 @@ from agent_core.ports import Append, Claim, JournalOutcome, Record, Snapshot
 
 class JournalClient(ABC):
     """Implements `Journal` by `submit`, `read_page` and `read_snapshot`."""
+
+    _batcher: Batcher[Operation, Answer]
+
+    def watched_by(self, watch: Callable[[Sequence[Answer], float], None]) -> None:
+        """Have each batch of operations told, see `Batcher.watch`."""
+        self._batcher.watch = watch
 
     @abstractmethod
     async def submit(self, operations: Sequence[Operation]) -> Sequence[Answer]:

@@ -18,6 +18,7 @@ from agent_core.tools.pool import ChildPool
 from agent_core.tools.processes import Child, ChildDied
 from agent_core.tools.resolving import AnyTool, code_of, load
 from agent_core.tools.validation import InputCheck
+from agent_core.tracing.context import continued
 
 
 class Attempts:
@@ -86,7 +87,8 @@ class Attempts:
             return end_of_bad_arguments(tool, error)
         started()
         try:
-            value = await tool.function(*positional, **named)
+            with continued(invocation.traceparent):
+                value = await tool.function(*positional, **named)
         except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its result, sys.exit() too
@@ -154,4 +156,5 @@ def _context(invocation: ToolInvocation, attempt: int) -> ToolContext:
         tool_use_id=invocation.call.id,
         dedupe_key=invocation.key,
         attempt=attempt,
+        traceparent=invocation.traceparent,
     )

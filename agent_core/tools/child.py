@@ -24,6 +24,7 @@ PATH_VARIABLE = "RAYCONTEUR_PYTHONPATH"
 """Carries the PYTHONPATH that tools shall see."""
 # F_SETSIG of Linux (fcntl.h), which Python 3.11 does not name.
 _F_SETSIG = 10
+_LONGEST_FLUSH = 0.2
 
 
 def frame(message: object) -> bytes:
@@ -46,6 +47,9 @@ def main() -> None:
         answer = worker.answer(request)
         _flush()
         _write(link, answer)
+        if "agent_core.tracing.exporting" in sys.modules:
+            # The next call, or the end of this process, may come at any moment.
+            sys.modules["agent_core.tracing.exporting"].flush(_LONGEST_FLUSH)
 
 
 class _Worker:
@@ -54,9 +58,12 @@ class _Worker:
     def __init__(self) -> None:
         # Every tool needs these: importing them now takes the time while nobody waits.
         from agent_core.tools import output, resolving
+        from agent_core.tracing import context, installing
 
         self._output = output
         self._resolving = resolving
+        self._context = context
+        installing.trace_child(os.environ)
         self._tools: dict[str, AnyTool] = {}
 
     def answer(self, request: tuple[Any, ...]) -> object:
@@ -85,11 +92,12 @@ class _Worker:
         except ValidationError as error:
             return self._output.end_of_bad_arguments(tool, error)
         try:
-            value = tool.function(*positional, **named)
-            if tool.asynchronous:
-                import asyncio
+            with self._context.continued(context.traceparent):
+                value = tool.function(*positional, **named)
+                if tool.asynchronous:
+                    import asyncio
 
-                value = asyncio.run(value)
+                    value = asyncio.run(value)
             return self._output.end_of_value(tool, values, value, limit)
         except BaseException as error:  # noqa: BLE001 - whatever a tool raises is its result, sys.exit() too
             return self._output.end_of_error(tool, error)

@@ -11,7 +11,8 @@ class ToolContext:
     """One call. `attempt` counts from 1 in each executor that the call came to.
 
     `dedupe_key` is unique for ever, and the same in every attempt and wherever the call is run again after a crash. A
-    service that takes idempotency keys, given this one, does what the call asks for once.
+    service that takes idempotency keys, given this one, does what the call asks for once. `traceparent` is the call's
+    span where sessions are traced (W3C Trace Context); it is the current one while the tool runs.
     """
 
     session_id: str
@@ -19,3 +20,4 @@ class ToolContext:
     tool_use_id: str
     dedupe_key: str
     attempt: int = 1
+    traceparent: str | None = None

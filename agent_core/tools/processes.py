@@ -19,6 +19,7 @@ from agent_core.tools.child import HEADER, PATH_VARIABLE, frame
 from agent_core.tools.context import ToolContext
 from agent_core.tools.definition import ToolReference
 from agent_core.tools.output import CallEnd
+from agent_core.tracing.installing import for_children
 
 START_TIMEOUT = 60.0
 """Seconds that a process may take until it is ready, imports of ours included."""
@@ -267,4 +268,4 @@ def _environment() -> dict[str, str]:
     """The parent's environment, with a module path in which the child finds itself; the child puts the old one back."""
     old = os.environ.get("PYTHONPATH")
     path = _ROOT if not old else f"{_ROOT}{os.pathsep}{old}"
-    return {**os.environ, "PYTHONPATH": path, PATH_VARIABLE: old or ""}
+    return {**os.environ, "PYTHONPATH": path, PATH_VARIABLE: old or "", **for_children()}

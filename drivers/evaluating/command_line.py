@@ -4,10 +4,16 @@ The rule here: which options there are, and which of them take a value, is known
 value is ever taken for an option, nor an option for its value.
 """
 
+import os
 from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 OUT = "--out"
+# How an option says that its value is a file: all of it, what follows a sign, or FILE.py:NAME.
+_PATHS = frozenset({"--data-dir"})
+_SIGNS = {"--system": "@", "--ids": "@", "--api-key": "file:", "--journal": "file:"}
+_CODE = frozenset({"--agent", "--scorer"})
 
 
 class Word(NamedTuple):
@@ -63,6 +69,27 @@ class Options:
         """The options that are among the arguments, with their values: the last one counts."""
         return {word.option: word.value for word in self.words(arguments) if word.option}
 
+    def anchored(self, arguments: Sequence[str], directory: Path) -> list[str]:
+        """The arguments, with every path that an option names seen from this directory, whole."""
+        anchored: list[str] = []
+        for word in self.words(arguments):
+            whole = None if word.value is None else _anchored(word.option, word.value, directory)
+            anchored += word.written if whole is None or whole == word.value else (f"{word.option}={whole}",)
+        return anchored
+
     def without(self, arguments: Sequence[str], dropped: Collection[str]) -> list[str]:
         """The arguments, but for the options with these long names."""
         return [part for word in self.words(arguments) if word.option not in dropped for part in word.written]
+
+
+def _anchored(option: str, value: str, directory: Path) -> str:
+    sign = "" if option in _PATHS else _SIGNS.get(option)
+    if sign is not None and value.startswith(sign):
+        path = Path(value.removeprefix(sign)).expanduser()
+        return f"{sign}{os.path.normpath(directory / path)}"
+    if option not in _CODE:
+        return value
+    from agent_core.evaluation.task_source import named_in_file
+
+    place = named_in_file(value, str(directory))
+    return value if place is None else f"{place[0]}:{place[1]}"

@@ -10,7 +10,6 @@ from agent_core.evaluation.statistics.comparing import Comparison, Flip, Matched
 from agent_core.evaluation.statistics.paired import Difference
 from drivers.evaluating.figures_text import (
     MOST_GROUPS,
-    add_row,
     console_of,
     interval,
     named,
@@ -18,10 +17,12 @@ from drivers.evaluating.figures_text import (
     p_value,
     say,
     shortened,
-    table_of,
+    show_table,
 )
 
 IDS_OF_ONE_SIDE = 5
+# What a narrow terminal has no room for, in this order.
+SPARE = ("MDE", "pairs", "A", "B")
 SEEN = (
     "B - A with its 95 % bootstrap interval. MDE: the smallest true difference that so many pairs show at the 5 % level"
     " with 80 % power."
@@ -58,10 +59,9 @@ def _say_matched(console: Console, matched: Matched) -> None:
 
 def _say_overall(console: Console, comparison: Comparison) -> None:
     several = len(comparison.scorers) > 1
-    table = table_of("scorer", "pairs", "A", "B", "B - A", "95 % interval", "p (Holm)" if several else "p", "MDE")
-    for name, one in comparison.scorers.items():
-        add_row(table, shortened(name, 18), *_cells(one.overall, one.holm_p))
-    console.print(table)
+    head = ("scorer", "pairs", "A", "B", "B - A", "95 % interval", "p (Holm)" if several else "p", "MDE")
+    rows = [(shortened(name, 18), *_cells(one.overall, one.holm_p)) for name, one in comparison.scorers.items()]
+    show_table(console, head, rows, SPARE)
     corrected = f" p is corrected for {len(comparison.scorers)} scorers." if several else ""
     reduced = f" Epochs: {comparison.reducer}." if comparison.reducer != "mean" else ""
     say(console, SEEN + corrected + reduced)
@@ -106,9 +106,9 @@ def _say_flips(console: Console, what: str, changed: list[Flip], most: int) -> N
 
 
 def _say_groups(console: Console, groups: dict[str, Difference], by: str) -> None:
-    table = table_of(f"  {shortened(by, 16)}", "pairs", "A", "B", "B - A", "95 % interval", "p", "MDE")
-    for label, found in list(groups.items())[:MOST_GROUPS]:
-        add_row(table, f"  {shortened(label, 16)}", *_cells(found, found.p))
-    console.print(table)
+    head = (f"  {shortened(by, 16)}", "pairs", "A", "B", "B - A", "95 % interval", "p", "MDE")
+    shown = list(groups.items())[:MOST_GROUPS]
+    rows = [(f"  {shortened(label, 16)}", *_cells(found, found.p)) for label, found in shown]
+    show_table(console, head, rows, SPARE)
     hidden = f" {len(groups) - MOST_GROUPS:,} smaller groups are in --json." if len(groups) > MOST_GROUPS else ""
     say(console, f"  p of a group is not corrected for their number ({len(groups)}).{hidden}")

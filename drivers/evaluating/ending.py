@@ -60,14 +60,16 @@ def conclude(job: "Job", ended: Ended, *, resume: str, output: "OutputOptions") 
 
 def _show_metrics(metrics: "Metrics", places: Places, *, as_json: bool) -> None:
     """Print what the task makes of its scores by metrics of its own."""
+    record = places.read_record()
     with places.results.open("rb") as file:
-        found = metrics(heads(file, name=str(places.results)))
+        every = heads(file, name=str(places.results))
+        found = metrics(head for head in every if record is None or record.counts(head.id, head.epoch))
     for name, value in found:
         print(f"{name}: {value:.4g}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _ways(places: Places) -> str:
-    where = str(places.results.parent if places.results.name == RESULTS_NAME else places.results)
+    where = places.url or str(places.results.parent if places.results.name == RESULTS_NAME else places.results)
     return "\n".join(
         f"  python -m drivers.evaluate {word} {shlex.quote(where)}" for word in ("status", "pause", "cancel")
     ).join(("Ask and tell it:\n", ""))
@@ -84,7 +86,7 @@ def _report(places: Places, *, as_json: bool) -> None:
         why = error if isinstance(error, ConfigError) else f"{error.filename or 'its file'}: {error.strerror or error}."
         _say(Console(file=sys.stderr), f"The report could not be made: {why}")
         return
-    print(f"report: {path}", file=sys.stderr if as_json else sys.stdout)
+    print(f"report: {places.shown(path)}", file=sys.stderr if as_json else sys.stdout)
 
 
 def _say_what_is_left(summary: Summary, places: Places, resume: str) -> None:
@@ -106,7 +108,7 @@ def show(summary: Summary, places: Places | None, *, as_json: bool) -> None:
     file = sys.stderr if places and places.stdout else sys.stdout
     if as_json:
         print(
-            json.dumps({"results": str(places and places.results), **summary.model_dump(mode="json")}, indent=2),
+            json.dumps({"results": str(places and places.shown()), **summary.model_dump(mode="json")}, indent=2),
             file=file,
         )
         return
@@ -123,7 +125,7 @@ def show(summary: Summary, places: Places | None, *, as_json: bool) -> None:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in list(summary.failure_kinds.items())[:6])
         console.print(f"and {hidden:,} more (all in all: {kinds})", markup=False)
     if places is not None:
-        print(f"results: {places.results}", file=file)
+        print(f"results: {places.shown()}", file=file)
 
 
 def standing(places: Places) -> Summary:
@@ -137,10 +139,13 @@ def standing(places: Places) -> Summary:
     try:
         with places.results.open("rb") as file:
             for head in heads(file, name=str(places.results)):
-                tally.add(head)
+                if record is None or record.counts(head.id, head.epoch):
+                    tally.add(head)
+                else:
+                    tally.other_lines += 1
     except OSError as error:
         raise ConfigError(
-            f"{places.results} cannot be read ({error.strerror}). Name the directory or file that --out named."
+            f"{places.shown()} cannot be read ({error.strerror}). Name the directory or file that --out named."
         ) from None
     tally.planned = max(tally.planned, tally.done)
     return tally.summary()

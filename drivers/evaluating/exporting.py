@@ -103,6 +103,19 @@ def lines_of(places: Places) -> Iterator[tuple[int, bytes]]:
         raise ConfigError(f"{places.results} cannot be read ({error.strerror}). Check the path.") from None
 
 
+def counted_of(places: Places, record: "RunRecord | None") -> Iterator[tuple[int, bytes]]:
+    """The same, but for lines of samples that the run does not ask for any more."""
+    from agent_core.evaluation.result import decode_head
+
+    for number, line in lines_of(places):
+        try:
+            head = decode_head(line)
+        except ValidationError:
+            raise _no_result(places, number) from None
+        if record is None or record.counts(head.id, head.epoch):
+            yield number, line
+
+
 def spec_of(record: "RunRecord | None", places: Places) -> "LogSpec":
     """What a log says of the run; without a record no more than its name."""
     from agent_core.evaluation.logs.spec import LogSpec
@@ -138,7 +151,7 @@ def write_eval(places: Places, path: Path) -> int:
         epochs = max(epochs, int(_told(line, places, number).get("epoch", 1))) if record is None else epochs
     spec = replace(spec, epochs=epochs)
     with EvalLog(path, spec.start()) as log:
-        for number, line in lines_of(places):
+        for number, line in counted_of(places, record):
             try:
                 log.append(member(decode(line), asked))
             except ValidationError:
@@ -158,7 +171,7 @@ def _write_parquet(places: Places, path: Path, *, transcripts: bool) -> int:
 
     def lines() -> Iterator[bytes]:
         nonlocal at
-        for number, line in lines_of(places):
+        for number, line in counted_of(places, record):
             at = number
             yield line
 

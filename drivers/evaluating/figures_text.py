@@ -4,8 +4,10 @@ The rule here: what is not known is a dash. Names come from users' files and are
 """
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +15,7 @@ from agent_core.evaluation.statistics.intervals import Interval
 from drivers.evaluating.showing import UNKNOWN
 
 WIDTH = 80
+MOST_WIDTH = 500
 LONGEST_NAME = 22
 MOST_GROUPS = 20
 
@@ -59,6 +62,23 @@ def table_of(*columns: str) -> Table:
     for place, name in enumerate(columns):
         table.add_column(Text(name), justify="right" if place else "left", no_wrap=True)
     return table
+
+
+def show_table(console: Console, head: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> None:
+    """Print a table; where it is too wide, without the columns that are `spare`, the first of them first."""
+    left_out: list[str] = []
+    while True:
+        places = [place for place, name in enumerate(head) if name not in left_out]
+        table = table_of(*(head[place] for place in places))
+        for row in rows:
+            add_row(table, *(row[place] for place in places))
+        wide = Measurement.get(console, console.options.update(width=MOST_WIDTH), table).maximum > console.width
+        if not wide or len(left_out) == len(spare):
+            break
+        left_out.append(spare[len(left_out)])
+    console.print(table)
+    if left_out:
+        say(console, f"Not shown, for want of room: {', '.join(reversed(left_out))}.")
 
 
 def add_row(table: Table, *cells: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent_core.errors import ConfigError
 from agent_core.evaluation.agents.chat import Chat
+from agent_core.evaluation.dataset import SUFFIXES
 from agent_core.evaluation.limits import SampleLimits
 from agent_core.evaluation.result import ResultHead
 from drivers.evaluating.limit_options import SampleLimitOptions
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from drivers.evaluating.tasks import ResolvedTask
     from drivers.inspecting.source import InspectTask
 
+# What is written with such an ending is a file, whether it is there or not.
+_FILES = frozenset({*SUFFIXES, ".json", ".yaml", ".yml"})
 _OF_PACKAGE = re.compile(r"([A-Za-z_]\w*)/[\w./-]+")
 
 
@@ -33,7 +36,11 @@ def is_inspect_task(file: str) -> bool:
     if path.suffix == ".py":
         return path.is_file() and _imports_inspect(path)
     named = _OF_PACKAGE.fullmatch(file)
-    return named is not None and not Path(file).exists() and importlib.util.find_spec(named[1]) is not None
+    if named is None or path.exists() or path.suffix.lower() in _FILES:
+        return False
+    found = importlib.util.find_spec(named[1])
+    # Any directory would do for a namespace.
+    return found is not None and found.origin is not None
 
 
 def resolve_inspect(

@@ -24,6 +24,7 @@ from agent_core.evaluation.limits import RunLimits
 from agent_core.evaluation.results_file import INDEX_NAME, RECORD_NAME, RESULTS_NAME, Places, ResultsFile
 from agent_core.evaluation.resume import mismatches, sift
 from agent_core.evaluation.summary import Tally
+from drivers.evaluating.addresses import mirror_of
 from drivers.evaluating.options import OutputOptions
 from drivers.evaluating.tasks import ResolvedTask
 
@@ -69,10 +70,12 @@ class Job:
             samples = self._checked_samples()
             mode = "resume" if output.resume else "overwrite" if output.overwrite else "new"
             self.places = Places.of(self.out)
+            self.mirror = mirror_of(self.out)
             _refuse_as_results(task.files, self.places)
             self.results = stack.enter_context(ResultsFile(self.places, mode))
             past = self.places.read_record() if output.resume else None
             self.tally = Tally(samples * task.epochs)
+            self._left_out = set[str]()
             if output.resume:
                 self._survey(past)
             self.log = self.places.log if output.eval_log and self.results.regular else None
@@ -81,6 +84,13 @@ class Job:
             self._held = stack.pop_all()
 
     def __enter__(self) -> Self:
+        """Be the one who writes to the address of the results, if they have one. Raises ConfigError, OSError."""
+        if self.mirror is not None:
+            try:
+                self.mirror.claim()
+            except BaseException:
+                self._held.close()
+                raise
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -138,6 +148,8 @@ class Job:
                 if line.fate == "kept" and line.head is not None:
                     self.tally.add(line.head, earlier=True)
                 self.tally.other_lines += line.fate == "foreign"
+                if line.fate == "foreign" and line.head is not None and self._index.line_of(line.head.id) is None:
+                    self._left_out.add(line.head.id)
         if self.places.index.is_file():
             self._index.take_over(self.places.index)
         if self._force:
@@ -163,6 +175,7 @@ class Job:
             command=tuple(command),
             directory=str(Path.cwd()),
             group_by=self.task.group_by,
+            left_out=frozenset(self._left_out),
         )
 
 

@@ -3,10 +3,15 @@
 The rule here: as in `drivers.options`, a group is data that typer fills; `grouped` makes options of its fields.
 """
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from agent_core.errors import ConfigError
+from drivers.ages import seconds_of
 
 RUN_PANEL = "Run"
 OUTPUT_PANEL = "Results"
@@ -68,6 +73,44 @@ class RunOptions:
             "--stream", panel=RUN_PANEL, help="Have answers streamed: very long ones, or the time of first tokens."
         ),
     ] = False
+    cache: Annotated[
+        str | None,
+        _option(
+            "--cache",
+            panel=RUN_PANEL,
+            metavar="DIR",
+            help="Keep the model's answers there, and give them again where the same is asked in the same epoch.",
+        ),
+    ] = None
+    cache_age: Annotated[
+        str | None,
+        _option("--cache-age", panel=RUN_PANEL, metavar="AGE", help="Ask again for what is older, as in 12h or 7d."),
+    ] = None
+
+    def fields(self, *, here: bool) -> dict[str, Any]:
+        """The fields of `SessionConfig` that follow; what the sessions' machine must have is looked at if it is `here`.
+
+        Raises ConfigError, naming what is wrong.
+        """
+        fields: dict[str, Any] = {"request_class": "batch", "streaming": self.stream}
+        if self.cache_age is not None and self.cache is None:
+            raise ConfigError("--cache-age: there is no --cache. Name its directory, or leave this out.")
+        if self.cache is not None:
+            directory = Path(self.cache).expanduser().absolute()
+            if here:
+                _check_directory(directory)
+            age = None if self.cache_age is None else seconds_of(self.cache_age, "--cache-age")
+            fields["cache"] = {"directory": str(directory), "max_age": age}
+        return fields
+
+
+def _check_directory(directory: Path) -> None:
+    """Raises ConfigError if answers cannot be kept there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=directory).close()
+    except OSError as error:
+        raise ConfigError(f"--cache {directory}: cannot be written ({error.strerror}). Name another.") from None
 
 
 @dataclass(frozen=True)
@@ -80,8 +123,9 @@ class OutputOptions:
             "--out",
             "-o",
             panel=OUTPUT_PANEL,
-            metavar="DIR|FILE|-",
-            help="A directory, or a file for the results (runs/NAME-TIME/ without it); - writes them to stdout.",
+            metavar="DIR|FILE|URL|-",
+            help="A directory or its address (s3://BUCKET/DIR), or a file for the results (runs/NAME-TIME/ without"
+            " it); - writes them to stdout.",
         ),
     ] = None
     resume: Annotated[

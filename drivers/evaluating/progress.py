@@ -10,24 +10,29 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from agent_core.evaluation.result import OUTCOMES
+from agent_core.evaluation.run import Running
 from agent_core.evaluation.standing import RunStatus
 from agent_core.evaluation.summary import Summary
 from drivers.evaluating.showing import NAMES, count, dollars, duration, rate, short
 
 REFRESH_SECONDS = 0.2
 PLAIN_SECONDS = 10.0
+LOOKS = 10
 # How often a line is printed while nothing ends.
 STILL_SECONDS = 60.0
 # Samples under way for so long are told of, so many of them.
 SLOW_SECONDS = 10.0
 SHOWN_SLOWEST = 3
 SHOWN_SCORES = 2
+BAR_WIDTH, SMALLEST_BAR = 24, 4
+BETWEEN = " · "
 # The rate is taken over this long, so that it follows a change and does not jump.
 WINDOW_SECONDS = 30.0
 STYLES = {
@@ -71,6 +76,9 @@ class Meter:
             return None
         now, summary = self._now(), self.status.summary
         done = summary.done
+        if not done and not self.status.open:
+            # Nothing has begun: that says nothing of how fast it goes.
+            self._past.clear()
         self._past.append((now, done))
         while len(self._past) > 2 and self._past[0][0] < now - WINDOW_SECONDS:
             self._past.popleft()
@@ -78,6 +86,14 @@ class Meter:
         per_second = (done - before) / (now - since) if done > before and now > since else None
         left = (summary.planned - done) / per_second if per_second else None
         return Moment(now, done, per_second, left, self.status)
+
+
+async def follow(running: Running, meter: Meter) -> None:
+    """Have the meter know where the run stands, until cancelled."""
+    while True:
+        if (status := await running.status()) is not None:
+            meter.status = status
+        await asyncio.sleep(REFRESH_SECONDS)
 
 
 @contextlib.asynccontextmanager
@@ -103,11 +119,12 @@ async def _bar(meter: Meter, console: Console) -> None:
 
 
 async def _lines(meter: Meter, console: Console) -> None:
-    said, at = 0, -STILL_SECONDS
+    said, at, looked = 0, -STILL_SECONDS, 0
     while True:
-        await asyncio.sleep(PLAIN_SECONDS)
-        moment = meter.read()
-        if moment is None or (moment.done == said and moment.at < at + STILL_SECONDS):
+        # Also in between, so that the first line knows how fast it goes.
+        await asyncio.sleep(PLAIN_SECONDS / LOOKS)
+        moment, looked = meter.read(), looked + 1
+        if moment is None or looked % LOOKS or (moment.done == said and moment.at < at + STILL_SECONDS):
             continue
         said, at = moment.done, moment.at
         # A reader that went away must not end the run.
@@ -117,25 +134,53 @@ async def _lines(meter: Meter, console: Console) -> None:
 
 def bar_of(moment: Moment) -> RenderableType:
     """How far and how fast, what came of it, and what takes the longest."""
-    line = Table.grid(padding=(0, 2))
-    planned = moment.status.summary.planned
-    line.add_row(
-        f"{moment.done:,}/{planned:,}",
-        ProgressBar(total=planned, completed=moment.done, width=24),
-        f"{100 * moment.done // planned} %",
-        rate(moment.per_second),
-        f"{duration(moment.left)} left" if moment.left is not None else "",
-    )
-    parts = Text(" · ").join(Text(part, style=style) for part, style in _parts(moment))
-    return Group(line, parts, *_slowest(moment.status))
+    return Group(_Bar(moment), _Flowing(_parts(moment)), *_slowest(moment.status))
+
+
+class _Bar:
+    """How far, how fast and how long yet; the bar takes what room is left beside the figures."""
+
+    def __init__(self, moment: Moment) -> None:
+        self._done, self._planned = moment.done, moment.status.summary.planned
+        self._cells = [f"{self._done:,}/{self._planned:,}", f"{100 * self._done // self._planned} %"]
+        if moment.per_second is not None and moment.left is not None:
+            self._cells += [rate(moment.per_second), f"{duration(moment.left)} left"]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        room = options.max_width - sum(len(cell) + 2 for cell in self._cells)
+        if room < SMALLEST_BAR:
+            yield Text("  ".join(self._cells))
+            return
+        line = Table.grid(padding=(0, 2))
+        bar = ProgressBar(total=self._planned, completed=self._done, width=min(BAR_WIDTH, room))
+        line.add_row(self._cells[0], bar, *self._cells[1:])
+        yield line
+
+
+class _Flowing:
+    """Pieces of text one after another; a line ends between two of them."""
+
+    def __init__(self, pieces: list[tuple[str, str]]) -> None:
+        self._pieces = pieces
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        line = Text()
+        for piece, style in self._pieces:
+            if line and len(line) + len(BETWEEN) + len(piece) > options.max_width:
+                yield line
+                line = Text()
+            line += Text(BETWEEN if line else "") + Text(piece, style=style)
+        yield line
 
 
 def line_of(moment: Moment) -> str:
     """The same on one plain line."""
-    parts = [f"{moment.done}/{moment.status.summary.planned} done", rate(moment.per_second)]
+    parts = [f"{moment.done:,}/{moment.status.summary.planned:,} done"]
+    if moment.per_second is not None:
+        parts.append(rate(moment.per_second))
     if moment.left is not None:
         parts.append(f"{duration(moment.left)} left")
-    return " · ".join([*parts, *(part for part, _ in _parts(moment))])
+    return BETWEEN.join([*parts, *(part for part, _ in _parts(moment))])
 
 
 def _slowest(status: RunStatus) -> list[Text]:
@@ -150,8 +195,8 @@ def _parts(moment: Moment) -> list[tuple[str, str]]:
     status, summary = moment.status, moment.status.summary
     parts = [
         (f"{number:,} {NAMES[outcome]}", STYLES.get(outcome, ""))
-        for outcome, number in sorted(summary.outcomes.items())
-        if number and outcome != "missing"
+        for outcome in OUTCOMES
+        if (number := summary.outcomes.get(outcome)) and outcome != "missing"
     ]
     for name, score in list(summary.scores.items())[:SHOWN_SCORES]:
         if score.mean is not None:

@@ -8,6 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 
 from agent_core.errors import ConfigError
 from agent_core.evaluation.results_file import Places
@@ -33,6 +34,7 @@ async def replay(base: str, more: Sequence[str], options: Options, again: Again)
         )
     old = whole(base)
     new = whole(given.get(OUT) or f"{base.rstrip(os.sep)}-replay-{time.strftime('%Y%m%d-%H%M%S')}{os.sep}")
+    more = options.anchored(more, Path.cwd())
     # How that run came by its results says nothing of this one.
     command = options.without(command_of(places, base), {*given, *ABOUT_EARLIER, OUT})
     command += [*options.without(more, {OUT}), OUT, new]

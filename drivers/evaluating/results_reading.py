@@ -28,7 +28,10 @@ def collect(path: str, *, by: str | None = None) -> "Collected":
     try:
         with places.results.open("rb") as file:
             for head in heads(file, name=str(places.results)):
-                collected.add(head)
+                if record is None or record.counts(head.id, head.epoch):
+                    collected.add(head)
+                else:
+                    collected.other_lines += 1
     except OSError as error:
         raise ConfigError(f"{places.results} cannot be read ({error.strerror}). Check the path.") from None
     if not collected.results:
@@ -42,5 +45,5 @@ def places_of(path: str) -> Places:
     if places.stdout:
         raise ConfigError("Results that went to standard output are not here. Name the file that they were kept in.")
     if not places.results.exists():
-        raise ConfigError(f"{places.results} is not there. Name what --out of the run named: a directory or a file.")
+        raise ConfigError(f"{places.shown()} is not there. Name what --out of the run named: a directory or a file.")
     return places

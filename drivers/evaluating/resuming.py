@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_core.errors import ConfigError
+from agent_core.evaluation.remote import is_url
 from agent_core.evaluation.results_file import Places
 from drivers.evaluating.command_line import OUT, Options
 from drivers.evaluating.controlling import reached
@@ -33,14 +34,16 @@ async def resume(out: str, address: str | None, more: Sequence[str], options: Op
             status = await running.command("go_on")
             print(f"{status.run_id if status else out}: goes on")
             return 0
-    place = whole(out)
+    place, more = whole(out), options.anchored(more, Path.cwd())
     command = options.without(command_of(places, out), {OUT, *ABOUT_EARLIER})
     ended = again([*command, *more, *([] if address is None else ["--address", address]), "--out", place, "--resume"])
     return await ended if isinstance(ended, Coroutine) else int(ended or 0)
 
 
 def whole(out: str) -> str:
-    """The whole path of it; an end that says that it is a directory stays."""
+    """The whole path of it; an end that says that it is a directory stays, and so does an address."""
+    if is_url(out):
+        return out
     return os.path.abspath(out) + (os.sep if out.endswith(os.sep) else "")  # noqa: PTH100 - Path drops that end
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -21,6 +22,8 @@ from agent_core.errors import ConfigError
 from agent_core.evaluation.coordinator import CoordinatorPlan
 from agent_core.evaluation.live import Live
 from agent_core.evaluation.logs.sample import Asked
+from agent_core.evaluation.mirror import TAKEN, kept_up
+from agent_core.evaluation.results_file import Places
 from agent_core.evaluation.run import Running, RunOrder
 from agent_core.evaluation.runner import Plan
 from agent_core.evaluation.summary import Summary
@@ -31,12 +34,13 @@ from drivers.errors import ending_signals
 from drivers.evaluating.exporting import spec_of
 from drivers.evaluating.job import Job
 from drivers.evaluating.options import RunOptions
-from drivers.evaluating.progress import Meter, shown
+from drivers.evaluating.progress import REFRESH_SECONDS, Meter, follow, shown
 from drivers.evaluating.pumping import pumped
 from drivers.options import PlaceOptions
 
 SHOW_CURSOR = "\x1b[?25h"
-LOOK_SECONDS = 0.2
+# In Ray 2.60: <session>/runtime_resources/working_dir_files/<package>.
+JOB_DIRECTORIES = "working_dir_files"
 
 
 class Evaluating(Protocol):
@@ -123,7 +127,10 @@ async def run_job(job: Job, place: PlaceOptions, options: RunOptions) -> Ended:
                 note(console, f"Sessions: {runtime.description}")
                 if hint := runtime.dashboard_hint or runtime.dashboard_url:
                     note(console, hint)
-                note(console, f"Results: {job.places.results}")
+                note(console, f"Results: {job.places.shown()}")
+                if goes_with_its_job(job.places):
+                    note(console, "They lie in this job's own directory, which goes when the job is over. Name a path")
+                    note(console, "that outlives it, or an address: --out /shared/NAME/ or --out s3://BUCKET/NAME")
                 return await _run_on(runtime, job, options, stopper)
         except asyncio.CancelledError:
             if stopper.signal in (None, signal.SIGINT):
@@ -142,13 +149,21 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
             Live.here(job.record.run_id, runtime.address, runtime.namespace).write(job.places.live)
         running = stopper.running = await runtime.evaluate(order, last=options.detach)
         if options.detach:
+            if job.mirror is not None:
+                await _sends(running)
+                job.mirror.handed_over = True
             return Ended(detached=True)
     except Exception as error:  # noqa: BLE001 - the summary comes first, then what went wrong
         return Ended(error, stopper.signal)
     meter = Meter(time.monotonic)
-    looking = asyncio.create_task(_look(running, meter))
+    looking = asyncio.create_task(follow(running, meter))
+    sending = _Sending(stopper.console, running)
     try:
-        async with shown(meter, stopper.console), pumped(order.results, job.results):
+        async with (
+            shown(meter, stopper.console),
+            pumped(order.results, job.results),
+            kept_up(job.mirror, sending.troubled),
+        ):
             ended = await running.ended()
     except Exception as error:  # noqa: BLE001 - as above
         return Ended(error, stopper.signal, meter.summary)
@@ -158,11 +173,38 @@ async def _run_on(runtime: Evaluating, job: Job, options: RunOptions, stopper: S
     return Ended(ended.failure, stopper.signal, ended.status.summary, ended.status.reason)
 
 
-async def _look(running: Running, meter: Meter) -> None:
+async def _sends(running: Running) -> None:
+    """Wait until the run is known to send its results. Raises ConfigError if it cannot, and so has ended."""
     while True:
         if (status := await running.status()) is not None:
-            meter.status = status
-        await asyncio.sleep(LOOK_SECONDS)
+            break
+        await asyncio.sleep(REFRESH_SECONDS)
+    if status.failure is not None:
+        raise ConfigError(f"On the cluster: {status.failure.message} Or leave --detach out: then this program sends.")
+
+
+class _Sending:
+    """Says what keeps results from their address. A run whose address another has taken over is stopped."""
+
+    def __init__(self, console: Console, running: Running) -> None:
+        self._console, self._running = console, running
+        self._stopping: asyncio.Task[Any] | None = None
+
+    def troubled(self, trouble: ConfigError | OSError | None) -> None:
+        """See `kept_up`."""
+        if trouble is None:
+            note(self._console, "The results are sent again.")
+            return
+        taken = isinstance(trouble, ConfigError) and trouble.kind == TAKEN
+        note(self._console, f"{trouble} " + ("The run is stopped." if taken else "The run goes on, and tries again."))
+        if taken:
+            self._stopping = asyncio.get_running_loop().create_task(self._running.command("stop"))
+
+
+def goes_with_its_job(places: Places) -> bool:
+    """Whether the results are in the copy of the working directory that Ray makes for a job, and throws away."""
+    here = Path.cwd()
+    return JOB_DIRECTORIES in here.parts and not places.url and places.results.resolve().is_relative_to(here.resolve())
 
 
 def note(console: Console, text: str) -> None:
@@ -191,6 +233,7 @@ def _order(job: Job, options: RunOptions, opened: Opened, *, homes: int) -> RunO
         work=WorkOrder(plan, job.task.program, opened, asked=_asked(job) if job.log else None),
         log=job.log.absolute() if job.log else None,
         log_start=_log_start(job) if job.log else {},
+        mirror=job.mirror if options.detach else None,
     )
 
 

@@ -51,10 +51,11 @@ def rate(per_second: float | None) -> str:
 
 
 def tokens(usage: Usage) -> str:
-    """`1,234 in, 56 out (1,000 read from cache)`."""
+    """`1,234 in, 56 out (1,000 read from cache), 500 saved`: read by the provider, or given again without it."""
     cached = usage.cache_read_tokens + usage.cache_write_tokens
     said = f"{count(usage.input_tokens + cached)} in, {count(usage.output_tokens)} out"
-    return said + (f" ({count(usage.cache_read_tokens)} read from cache)" if cached else "")
+    said += f" ({count(usage.cache_read_tokens)} read from cache)" if cached else ""
+    return said + (f", {count(usage.saved_tokens)} saved" if usage.saved_tokens else "")
 
 
 def rows_of(summary: Summary) -> list[tuple[str, str]]:

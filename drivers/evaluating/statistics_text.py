@@ -7,19 +7,13 @@ from rich.console import Console
 
 from agent_core.evaluation.statistics.estimates import Coverage, Estimate
 from agent_core.evaluation.statistics.figures import PassFigures, RunFigures, ScorerFigures
-from drivers.evaluating.figures_text import (
-    MOST_GROUPS,
-    add_row,
-    console_of,
-    interval,
-    number,
-    say,
-    shortened,
-    table_of,
-)
+from drivers.evaluating.figures_text import MOST_GROUPS, console_of, interval, number, say, shortened, show_table
 from drivers.evaluating.showing import NAMES, UNKNOWN
 
 MOST_PASSES = 8
+COLUMNS = ("samples", "mean", "± error", "95 % interval", "scored", "bounds")
+# What a narrow terminal has no room for, in this order.
+SPARE = ("bounds", "± error", "samples")
 ABOUT = (
     "95 % intervals: Wilson's for scores of 0 and 1, else BCa bootstrap. Bounds: the mean, were every one without"
     " a score wrong, or right."
@@ -36,10 +30,8 @@ def show(figures: RunFigures, *, by: str) -> None:
         say(console, "Nothing scored these answers, so there are no figures of them.")
         return
     say(console)
-    table = table_of("scorer", "samples", "mean", "± error", "95 % interval", "scored", "bounds")
-    for name, one in figures.scorers.items():
-        add_row(table, shortened(name, 20), *_cells(one.estimate, one.coverage))
-    console.print(table)
+    rows = [(shortened(name, 20), *_cells(one.estimate, one.coverage)) for name, one in figures.scorers.items()]
+    show_table(console, ("scorer", *COLUMNS), rows, SPARE)
     first = next(iter(figures.scorers.values()))
     reduced = f" Epochs: {first.reducer}." if first.reducer != "mean" else ""
     say(console, ABOUT + reduced)
@@ -70,12 +62,13 @@ def _share(coverage: Coverage) -> str:
 def _show_epochs(console: Console, one: ScorerFigures) -> None:
     if one.passes:
         say(console)
-        table = table_of(shortened(one.scorer), "pass@k", "95 % interval", "pass^k", "95 % interval", "samples")
+        rows: list[tuple[str, ...]] = []
         for passes in _some(one.passes):
             at, hat = passes.pass_at_k, passes.pass_hat_k
             cells = (number(at.mean), interval(at.interval), number(hat.mean), interval(hat.interval))
-            add_row(table, f"  k = {passes.k}", *cells, f"{at.samples:,}")
-        console.print(table)
+            rows.append((f"  k = {passes.k}", *cells, f"{at.samples:,}"))
+        head = (shortened(one.scorer), "pass@k", "95 % interval", "pass^k", "95 % interval", "samples")
+        show_table(console, head, rows, ("samples",))
     if one.reduced:
         others = [f"{name} {number(found.mean)}" for name, found in one.reduced.items() if name != one.reducer]
         say(console, f"{shortened(one.scorer)} with its epochs reduced: {', '.join(others[:12])}")
@@ -93,9 +86,8 @@ def _show_groups(console: Console, one: ScorerFigures, by: str) -> None:
         return
     say(console)
     say(console, f"{shortened(one.scorer)} by {shortened(by)}")
-    table = table_of("group", "samples", "mean", "± error", "95 % interval", "scored", "bounds")
-    for label, group in list(one.groups.items())[:MOST_GROUPS]:
-        add_row(table, shortened(label, 20), *_cells(group.estimate, group.coverage))
-    console.print(table)
+    shown = list(one.groups.items())[:MOST_GROUPS]
+    rows = [(shortened(label, 20), *_cells(group.estimate, group.coverage)) for label, group in shown]
+    show_table(console, ("group", *COLUMNS), rows, SPARE)
     if len(one.groups) > MOST_GROUPS:
         say(console, f"{len(one.groups) - MOST_GROUPS:,} smaller groups are in --json.")

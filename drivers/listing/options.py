@@ -3,7 +3,6 @@
 The rule here: as in `drivers.options`; what is wrong in a word is said before the journal is opened.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,6 @@ import typer
 from agent_core.errors import ConfigError
 
 LIST_LIMIT = 20
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
-_AGE = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The session's id, as `list` says it.")]
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, as `list` says them.")]
@@ -152,13 +149,3 @@ def labels_of(given: Sequence[str] | None) -> dict[str, str]:
         if labels.setdefault(name, value) != value:
             raise ConfigError(f"--label {text}: no session has two values of '{name}'. Give one of them.")
     return labels
-
-
-def seconds_of(age: str) -> float:
-    """An age in seconds. Raises ConfigError for what is none."""
-    found = _AGE.fullmatch(age.strip())
-    if found is None or not float(found[1]):
-        raise ConfigError(
-            f"--older-than {age or '(nothing)'}: give a number and a unit, one of s, m, h, d and w, as in 30d."
-        )
-    return float(found[1]) * _UNITS[found[2]]

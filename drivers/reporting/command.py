@@ -56,8 +56,11 @@ def report_command(
     """Write one HTML file with scores, plots and transcripts, which opens from disk without a network."""
     fields = tuple(name for text in group_by or () for name in names_of(text))
     options = ReportOptions(passing=passing, megabytes=megabytes, group_by=fields)
-    path = write_report(Path(out), to, options)
-    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    from agent_core.evaluation.results_file import Places
+
+    places = Places.of(out)
+    path = write_report(places.results.parent if places.url else Path(out), to, options)
+    print(f"{places.shown(path) if to is None else path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 

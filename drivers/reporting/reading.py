@@ -32,8 +32,8 @@ MOST_FIELDS = 1000
 class Reading:
     """A run as it was read. `record` is None where there is none beside the results.
 
-    `marks` has one for each sample and epoch; `summary` sums over every line. `fields` are the metadata fields to group
-    by. `grading` and `grading_cost` (US dollars) are what grading models took.
+    `marks` has one for each sample and epoch; `summary` sums over every line that counts. `fields` are the metadata
+    fields to group by. `grading` and `grading_cost` (US dollars) are what grading models took.
     """
 
     path: Path
@@ -67,11 +67,13 @@ def read(places: Places, group_by: Sequence[str] = ()) -> Reading:
     with places.results.open("rb") as file:
         lines = _Lines(file)
         for head in heads(lines, name=str(places.results)):
+            if record is not None and not record.counts(head.id, head.epoch):
+                tally.other_lines += 1
+                continue
             collected.add(head)
             tally.add(head)
             totals.add(head)
-            if planned is None or head.epoch <= planned.epochs:
-                marks.add(Mark.of(lines.offset, head, groups.take(head)))
+            marks.add(Mark.of(lines.offset, head, groups.take(head)))
     if not marks.kept:
         raise ConfigError(f"{places.results} holds no result yet. Make the report when the run has some.")
     return Reading(

@@ -16,6 +16,7 @@ from agent_core.errors import ConfigError, PlacementError
 from agent_core.evaluation.configuration import RunRecord
 from agent_core.evaluation.coordinator import CoordinatorPlan
 from agent_core.evaluation.index import RunIndex
+from agent_core.evaluation.mirror import Mirror
 from agent_core.evaluation.program import Given, Program, ProgramSource, chat
 from agent_core.evaluation.results_file import Places, ResultsFile
 from agent_core.evaluation.run import Requeue, RunOrder
@@ -39,7 +40,9 @@ class Evaluation:
         self.runtime, self.server, self.here, self.name = runtime, server, here, name
         self.before = len(server.requests)
 
-    async def start(self, program: ProgramSource | None = None, *, concurrency: int = 8) -> EvaluationHandle:
+    async def start(
+        self, program: ProgramSource | None = None, *, concurrency: int = 8, mirror: Mirror | None = None
+    ) -> EvaluationHandle:
         """Begin the run, or go on with it."""
         places = Places.of(f"{self.here}/")
         record = RunRecord(
@@ -66,6 +69,7 @@ class Evaluation:
                 program or Given(Program(chat, scorers_of("includes"))),
                 opened,
             ),
+            mirror=mirror,
         )
         return await self.runtime.evaluate(order)
 
@@ -163,6 +167,28 @@ async def test_a_run_is_paused_told_of_gone_on_with_and_cancelled_from_elsewhere
     assert counts["cancelled"] <= 2
     assert counts["missing"] + counts["cancelled"] + counts["scored"] == SAMPLES
     assert Counter(row["id"] for row in evaluation.results())["q0"] == 1
+
+
+async def test_a_run_that_was_left_sends_its_results_itself_or_does_not_begin(
+    runtime: Runtime, server: ScriptedServer, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (tmp_path / "cut").mkdir()
+    mirror = Mirror(there.as_uri(), here, period=0.01)
+    ended = await (await Evaluation(runtime, server, here, "sent").start(mirror=mirror)).ended()
+    assert ended.failure is None
+    async with asyncio.timeout(60):
+        while json.loads((there / "writer.json").read_text())["open"]:
+            await asyncio.sleep(0.02)
+    assert (there / "results.jsonl").read_bytes() == (here / "results.jsonl").read_bytes()
+    there.joinpath("blocked").write_text("no directory")
+    cut = Mirror((there / "blocked").as_uri(), tmp_path / "cut")
+    lost = Evaluation(runtime, server, tmp_path / "cut", "cut")
+    ended = await (await lost.start(mirror=cut)).ended()
+    assert isinstance(ended.failure, ConfigError)
+    assert "cannot be reached" in str(ended.failure)
+    assert (ended.status.summary.done, lost.asked()) == (0, {})
 
 
 class Gone:

@@ -14,7 +14,7 @@ from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
 from agent_core.messages import SessionId
 from agent_core.observing import Observer, Observers
-from agent_core.ports import Append, Claim, JournalOutcome, ModelRequest, Record
+from agent_core.ports import Append, Claim, JournalOutcome, Model, ModelRequest, Record
 from agent_core.session import Shell
 from agent_core.session_ports import Ports
 from agent_core.testing import FakeCompactor, FakeModel, FakeTools, ManualClock, Says
@@ -62,10 +62,16 @@ class Stage:
         self.compactor = FakeCompactor()
         self.host = self.another_host()
 
-    def another_host(self, owner: str = "local", capacity: int = 100, observer: Observer | None = None) -> SessionHost:
+    def another_host(
+        self,
+        owner: str = "local",
+        capacity: int = 100,
+        observer: Observer | None = None,
+        model: Model | None = None,
+    ) -> SessionHost:
         """Another process: it has the same journal, model and tools."""
         ports = Ports(
-            self.model,
+            model or self.model,
             self.tools,
             self.journal,
             self.clock,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agent_core.conversation import Conversation
-from agent_core.errors import ProviderError
+from agent_core.errors import ProviderError, RayconteurError, SessionClosed
 from agent_core.observing import CallObserver, Observers
 from agent_core.ports import (
     CompactionJob,
@@ -92,6 +92,25 @@ async def test_a_call_that_is_interrupted_ends_as_cancelled_even_before_it_began
     await until(lambda: "cancelled" in notes.said)
     assert notes.said.count("cancelled") == 1
     assert not {"stopped", "failed cut_short"} & set(notes.said)
+
+
+class Living(Notes):
+    """An observer that wants to know which sessions are live, too."""
+
+    def activated(self, conversation: Conversation) -> None:
+        self.said.append(f"activated at {conversation.last_seq}")
+
+    def let_go(self, conversation: Conversation, why: RayconteurError) -> None:
+        self.said.append(f"let go at {conversation.last_seq}: {why.kind}")
+
+
+async def test_an_observer_that_wants_to_know_is_told_when_a_session_becomes_live_and_when_it_is_let_go() -> None:
+    plain, living = Notes(), Living()
+    stage = watched(Stage(), plain, living)
+    await stage.session("s")
+    stage.host.drop_all(SessionClosed("The end.", "closed"))
+    assert living.said == ["activated at 1", "let go at 1: closed"]
+    assert plain.said == []
 
 
 async def test_an_observer_that_fails_harms_no_session_and_no_other_observer(caplog: pytest.LogCaptureFixture) -> None:

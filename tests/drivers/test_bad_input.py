@@ -310,7 +310,8 @@ async def test_every_program_says_how_it_is_used(user: User, arguments: tuple[st
 async def test_a_name_that_is_no_program_lists_those_that_are(user: User) -> None:
     done = await user.run("drivers")
     assert done.code == 1
-    assert "python -m drivers.chat, python -m drivers.evaluate, python -m drivers.model_server" in done.err
+    for program in ("chat", "doctor", "evaluate", "model_server", "sessions"):
+        assert f"python -m drivers.{program}" in done.err
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,20 @@ async def test_status_counts_what_is_there_while_the_run_goes_on(forks: ForkServ
         assert "being written by another run" in other.err
         this.server.release()
         assert (await this.ended(process)).code == 0
+
+
+async def test_answers_are_given_again_to_the_same_epoch_and_cost_nothing(forks: ForkServer, tmp_path: Path) -> None:
+    async with world(forks, tmp_path) as this:
+        this.ask(3)
+        cache = ("--cache", str(tmp_path / "answers"), "--epochs", "2")
+        assert (await this.run(*cache)).code == 0
+        assert sum(this.asked().values()) == 6
+        first = {(row["id"], row["epoch"]): row["answer"] for row in this.results()}
+        done = await this.run(*cache, "--overwrite")
+        assert done.code == 0, done.err
+        assert sum(this.asked().values()) == 6
+        assert {(row["id"], row["epoch"]): row["answer"] for row in this.results()} == first
+        assert all(row["usage"]["saved_tokens"] > row["usage"]["output_tokens"] == 0 for row in this.results())
+        assert "0 in, 0 out, " in done.out
+        refused = await this.run("--cache-age", "7d", "--overwrite")
+        assert (refused.code, "there is no --cache" in refused.err) == (2, True)

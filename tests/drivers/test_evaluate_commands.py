@@ -105,6 +105,12 @@ def covered(results: Path) -> list[tuple[str, int]]:
     return found
 
 
+def logged(log: Path) -> set[str]:
+    """The samples that an `.eval` log holds."""
+    with zipfile.ZipFile(log) as archive:
+        return {Path(name).name.rpartition("_epoch_")[0] for name in archive.namelist() if name.startswith("samples/")}
+
+
 def everything(epochs: int = 1) -> list[tuple[str, int]]:
     return [(str(row["id"]), epoch) for row in ROWS for epoch in range(1, epochs + 1)]
 
@@ -162,6 +168,47 @@ def test_a_run_goes_on_from_anywhere_and_by_the_name_of_its_results(
     assert covered(Path("out/results.jsonl")) == everything()
     assert list(Path("elsewhere").iterdir()) == []
     assert not Path("out/results.run.json").exists()
+
+
+def test_what_a_resumed_or_replayed_run_is_told_besides_is_read_from_where_it_is_typed(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert desk.run("out", "--scorer", "includes", "--limit", "2").code == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "some.txt").write_text("q4\n")
+    (elsewhere / "prompt.txt").write_text("be brief")
+    (elsewhere / "mine.py").write_text("def long(answered):\n    return len(answered.answer) > 3\n")
+    monkeypatch.chdir(elsewhere)
+    words = ("--limit", "6", "--ids=@some.txt", "--force", "--json")
+    assert desk.evaluate("resume", "../out", *words).code == 0
+    monkeypatch.chdir(elsewhere)
+    done = desk.evaluate("replay", "../out", "-s@prompt.txt", "--scorer", "mine.py:long", "--out", "new")
+    assert done.code == 0, done.err
+    record = json.loads((elsewhere / "new" / "run.json").read_text())
+    assert record["configuration"]["session"]["system_prompt"] == "be brief"
+    assert {key[0] for key in covered(elsewhere / "new" / "results.jsonl")} == {"q4"}
+
+
+def test_a_sample_that_left_the_dataset_counts_nowhere_and_keeps_its_line(desk: Desk) -> None:
+    assert desk.run("out", "--scorer", "includes").code == 0
+    Path("questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS[:4]))
+    assert desk.evaluate("resume", "out", "--force", "--json").code == 0
+    assert len(Path("out/results.jsonl").read_text().splitlines()) == 6
+    status = json.loads(desk.evaluate("status", "out", "--json").out)
+    assert (status["planned"], status["outcomes"]["scored"], status["other_lines"]) == (4, 4, 2)
+    figures = json.loads(desk.evaluate("statistics", "out", "--json").out)
+    assert (figures["samples"], figures["planned"]) == (4, 4)
+    assert logged(Path("out/results.eval")) == {f"q{n}" for n in range(4)}
+    assert "4 results" in desk.evaluate("export", "out", "--format", "parquet").out
+    assert "no sample ended as" in desk.evaluate("requeue", "out", "--outcome", "cancelled").out
+    assert desk.evaluate("requeue", "out", "--ids", "q5").code == 2
+    assert "4 of 4 results" in desk.evaluate("merge", "out", "--out", "merged").out
+    assert logged(Path("merged/results.eval")) == {f"q{n}" for n in range(4)}
+    # It counts again once it is back.
+    Path("questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert json.loads(desk.evaluate("resume", "out", "--json").out)["earlier"] == 6
+    assert covered(Path("out/results.jsonl")) == everything()
 
 
 def test_a_replay_changes_what_is_named_and_nothing_else(desk: Desk) -> None:

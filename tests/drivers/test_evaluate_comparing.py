@@ -152,6 +152,20 @@ def test_a_run_is_told_with_intervals_coverage_and_pass_rates(desk: Desk) -> Non
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("width", [60, 50])
+def test_in_a_narrow_terminal_whole_columns_are_left_out_and_no_figure_is_cut(
+    desk: Desk, runs: tuple[str, str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for command in (("statistics", "b", "--group-by", "topic"), ("compare", *runs, "--group-by", "topic")):
+        done = desk.run(*command)
+        assert (done.code, done.err) == (0, "")
+        assert max(map(len, done.out.splitlines())) <= width
+        assert "…" not in done.out
+        assert "Not shown, for want of room: " in done.out
+    assert re.search(r"accuracy +(39 +)?0\.769 +0\.718 +-0\.051 +\[-0\.\d{3}, \+0\.\d{3}\] +0\.688", done.out)
+
+
 @pytest.mark.parametrize(
     ("conditions", "code", "said"),
     [

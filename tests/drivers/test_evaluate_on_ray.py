@@ -33,12 +33,15 @@ class Program:
         self.arguments = ["run", str(questions), *model, *where, "--concurrency", "4"]
 
     async def start(self, *more: str) -> asyncio.subprocess.Process:
+        return await self.command(*self.arguments, *more)
+
+    async def command(self, *words: str, stderr: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "drivers.evaluate", *self.arguments, *more,
+            sys.executable, "-m", "drivers.evaluate", *words,
             cwd=self.root,
             env={**os.environ, "ANTHROPIC_API_KEY": "made-up"},
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stderr=stderr,
             start_new_session=True,
         )  # fmt: skip
 
@@ -72,13 +75,32 @@ async def test_a_run_on_a_cluster_that_was_killed_goes_on_in_its_sessions_with_e
         assert server.stats.requests == QUESTIONS + 4
 
 
-async def test_ctrl_c_in_a_terminal_ends_the_samples_and_not_the_cluster_under_them(
+async def said_on(terminal: int, words: bytes) -> None:
+    """Wait until a terminal shows these words."""
+    loop, seen, heard = asyncio.get_running_loop(), bytearray(), asyncio.Event()
+
+    def read() -> None:
+        seen.extend(os.read(terminal, 4096))
+        if words in seen:
+            heard.set()
+
+    loop.add_reader(terminal, read)
+    try:
+        await heard.wait()
+    finally:
+        loop.remove_reader(terminal)
+
+
+async def test_ctrl_c_in_a_terminal_ends_the_samples_and_not_the_cluster_under_them_and_who_watches_is_shown_it(
     repository: Path, tmp_path: Path
 ) -> None:
     async with ScriptedServer(four_stall()) as server:
         program = Program(repository, tmp_path, server)
         process = await program.start()
         await server.stalled(4)
+        ours, theirs = os.openpty()
+        watching = await program.command("status", str(program.results.parent), "--watch", stderr=theirs)
+        await said_on(ours, b"10/30")
         # A terminal sends it to every process of the group.
         os.killpg(process.pid, signal.SIGINT)
         out, err = await process.communicate()
@@ -89,3 +111,8 @@ async def test_ctrl_c_in_a_terminal_ends_the_samples_and_not_the_cluster_under_t
         assert all(line["transcript"] for line in lines)
         assert "16" in out.decode()
         assert "drivers.evaluate resume" in err.decode()
+        told, _ = await watching.communicate()
+        assert watching.returncode == 0
+        assert "cancelled  4" in told.decode()
+        os.close(ours)
+        os.close(theirs)

@@ -253,15 +253,17 @@ def test_the_bar_and_the_line_say_how_far_how_fast_and_how_long() -> None:
     moment = meter.read()
     assert moment is not None
     assert (moment.done, moment.per_second, moment.left) == (725, 2.0, 137.5)
-    console = Console(file=io.StringIO(), width=80, force_terminal=True, record=True)
-    console.print(bar_of(moment))
-    text = console.export_text()
-    assert all(len(row) <= 80 for row in text.splitlines())
-    assert "slowest: q950 42 s" in text
-    assert "q951" not in text
-    for said in ("725/1,000", "72 %", "2/s", "2 min 18 s left", "3 infrastructure failed", "16 open", "3 × 429"):
-        assert said in text
-        assert said in line_of(moment) or said in ("725/1,000", "72 %")
+    for width in (80, 60, 50):
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, record=True)
+        console.print(bar_of(moment))
+        text = console.export_text()
+        assert all(len(row) <= width for row in text.splitlines())
+        assert len(text.splitlines()) <= 5
+        assert "slowest: q950 42 s" in text
+        assert "q951" not in text
+        for said in ("725/1,000", "72 %", "2/s", "2 min 18 s left", "3 infrastructure failed", "16 open", "3 × 429"):
+            assert said in text, "no figure is cut, or parted from what it is of"
+            assert said in line_of(moment) or said == "72 %"
 
 
 def test_nothing_is_said_of_a_rate_that_is_not_known() -> None:

@@ -200,6 +200,9 @@ def test_what_is_piped_in_can_be_read_again(monkeypatch: pytest.MonkeyPatch) -> 
         (["places.py@"], "name the task behind the @"),
         (["nowhere.py"], "nowhere.py: cannot be read (No such file or directory)"),
         (["nowhere.jsonl"], "nowhere.jsonl: cannot be read (No such file or directory)"),
+        # As a task of Inspect would be named in a package, and there is one of that name.
+        (["examples/nowhere.jsonl"], "nowhere.jsonl: cannot be read"),
+        (["examples/nowhere", "--scorer", "exact"], "nowhere: the name does not say what it is"),
         (["."], "is a directory"),
         (["notes.txt"], "the name does not say what it is"),
         (["array.json"], "jq -c '.[]'"),

@@ -104,7 +104,7 @@ class Merge:
             at = 0
             for line in file:
                 head = _head(line, source, at)
-                if head is not None:
+                if head is not None and (source.record is None or source.record.counts(head.id, head.epoch)):
                     self._add(head, number, at, len(line))
                 at += len(line)
         self._refuse_configurations(source)

@@ -38,8 +38,8 @@ def chosen(*sources: MergeSource, force: bool = False) -> list[Result]:
 
 
 def test_each_sample_and_epoch_is_chosen_once_in_the_order_in_which_it_came(tmp_path: Path) -> None:
-    one = source(tmp_path / "one", result("q1"), result("q1", 2), result("q2", 2))
-    two = source(tmp_path / "two", result("q2", 2), result("q2"), result("q3"))
+    one = source(tmp_path / "one", result("q1"), result("q1", 2), result("q2", 2), epochs=2)
+    two = source(tmp_path / "two", result("q2", 2), result("q2"), result("q3"), epochs=2)
     assert [(each.id, each.epoch) for each in chosen(one, two)] == [
         ("q1", 1),
         ("q1", 2),
@@ -87,6 +87,12 @@ def test_what_is_missing_is_known_by_name_where_the_samples_are_known(tmp_path: 
         assert list(merge.missing()) == [("q2", 1), ("q3", 1), ("q1", 2), ("q3", 2)]
 
 
+def test_results_that_a_run_does_not_ask_for_any_more_are_not_merged(tmp_path: Path) -> None:
+    one = source(tmp_path / "one", result("q1"), result("q1", 2), result("gone"), samples=1)
+    one.record = record(samples=1, left_out=["gone"])
+    assert [(each.id, each.epoch) for each in chosen(one)] == [("q1", 1)]
+
+
 def test_the_record_says_how_many_samples_there_are_though_none_of_them_is_known(tmp_path: Path) -> None:
     with Merge() as merge:
         merge.add(source(tmp_path / "one", result("q1"), samples=5))
@@ -102,7 +108,8 @@ def test_another_configuration_is_refused_with_what_differs_unless_forced(tmp_pa
 
 
 def test_another_question_under_the_same_id_is_refused_unless_forced(tmp_path: Path) -> None:
-    one, two = source(tmp_path / "one", result("q1")), source(tmp_path / "two", result("q1", 2, input="Another?"))
+    one = source(tmp_path / "one", result("q1"))
+    two = source(tmp_path / "two", result("q1", 2, input="Another?"), epochs=2)
     with pytest.raises(ConfigError, match="Sample 'q1' is not the same in one and in two"):
         chosen(one, two)
     assert len(chosen(one, two, force=True)) == 2

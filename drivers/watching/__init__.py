@@ -1,0 +1,1 @@
+"""What `python -m drivers.top` is made of."""

@@ -1,0 +1,1 @@
+"""What Kubernetes is given, checked without one: `schemas.py` says by what."""
