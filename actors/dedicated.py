@@ -7,13 +7,15 @@ again finds every session in its actor, and no session gets a second one.
 import asyncio
 import itertools
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 
 from actors.calls import Gone, ask
 from actors.finding import end_actor, find_actor, names_in
 from actors.journals import RuntimeJournal, journal_of
-from actors.settings import DEDICATED, RuntimeSettings, dedicated_name
-from actors.spawning import spawn_session
+from actors.nodes import Rooms
+from actors.settings import DEDICATED, LAST_WORDS, RuntimeSettings, dedicated_name
+from actors.spawning import SessionSpawn, spawn_session
 from agent_core.errors import PlacementError
 from agent_core.messages import SessionId
 
@@ -37,10 +39,14 @@ class DedicatedActors:
         self._finding: asyncio.Task[None] | None = None
         self._found_some = False
         self._journal: RuntimeJournal | None = None
+        self._packed: dict[str, str] = {}
+        self._rooms = Rooms()
 
     async def place(self, session_id: str) -> str:
         """The name of the session's actor, a new one if it has none. Raises PlacementError."""
         await self._find_again()
+        if session_id in self._packed:
+            return self._packed[session_id]
         task = self._placing.get(session_id)
         if task is None:
             task = self._placing[session_id] = asyncio.get_running_loop().create_task(self._place(session_id))
@@ -50,6 +56,7 @@ class DedicatedActors:
     async def release(self, session_id: str) -> None:
         """The session was shut down: end its actor."""
         await self._find_again()
+        self._packed.pop(session_id, None)
         if session_id in self._placing:
             with suppress(PlacementError):
                 await self.place(session_id)
@@ -138,8 +145,63 @@ class DedicatedActors:
 
     async def _spawn(self) -> str:
         name = dedicated_name(next(self._numbers))
-        await spawn_session(name, self._settings, 1)
+        try:
+            node = await self._rooms.choose(name, DEDICATED)
+            await spawn_session(self._settings, SessionSpawn(name, 1, node))
+        finally:
+            self._rooms.settle(name)
         return name
+
+    # --- sessions that move -----------------------------------------------------------------------------------------
+
+    def actor_of(self, session_id: str) -> str | None:
+        """The session's actor, if it has one of its own."""
+        return self._names.get(session_id)
+
+    def expect(self, session_id: str) -> None:
+        """The session is to have an actor of its own from now on."""
+        self._packed.pop(session_id, None)
+
+    async def moved(self, session_id: str, to: str) -> None:
+        """The session is in the actor `to` now: one that it had for its own is ended."""
+        name = self._names.get(session_id)
+        if name == to:
+            return
+        self._packed[session_id] = to
+        if name is not None:
+            del self._names[session_id]
+            await self._end(name)
+
+    async def leave(self, names: Sequence[str], patience: float) -> None:
+        """End these actors; the session of each goes on in another one. Raises PlacementError if there is no room."""
+        await self._find_again()
+        for name in names:
+            if name in self._vacant:
+                self._vacant.remove(name)
+        if self._standby is not None:
+            standby, self._standby = self._standby, None
+            with suppress(PlacementError):
+                if (name := await standby) not in names:
+                    self._vacant.append(name)
+        owners = {name: session_id for session_id, name in self._names.items()}
+        await asyncio.gather(*(self._leave(name, owners.get(name), patience) for name in names))
+
+    async def _leave(self, name: str, session_id: str | None, patience: float) -> None:
+        if session_id is not None:
+            successor = await self._next()
+            while not await self._give(successor, session_id):
+                successor = await self._next()
+            with suppress(Gone, PlacementError):
+                actor = await find_actor(name, self._settings.namespace)
+                await ask(actor, "hand_over", session_id, successor, patience)
+            self._names[session_id] = successor
+        await self._end(name)
+
+    async def _end(self, name: str) -> None:
+        # What was said last has to reach those who read it.
+        await asyncio.sleep(LAST_WORDS)
+        await end_actor(name, self._settings.namespace)
+        await self.prepare()
 
     # --- after a restart --------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from agent_core.cursor import Cursor, Event
 from agent_core.entries import PAYLOAD
-from agent_core.errors import RayconteurError
+from agent_core.errors import PlacementError, RayconteurError
 from agent_core.messages import TurnId
 from agent_core.payloads import TextChunk
 
@@ -30,7 +30,17 @@ END: Final = 4
 FAILURE: Final = 5
 
 MOVED: Final = "moved"
-"""The kind of error that says: this actor is another session's, ask the router where yours is."""
+"""The kind of error that says: the session is not in this actor."""
+
+
+class SessionMoved(PlacementError):
+    """The session is in the actor `to`; where `to` is empty, whoever places sessions knows. No caller ever sees it."""
+
+    def __init__(self, message: str = "", kind: str = MOVED, to: str = "") -> None:
+        super().__init__(message, kind)
+        self.args = (message, kind, to)
+        self.to = to
+
 
 Frame = tuple[Any, ...]
 

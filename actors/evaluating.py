@@ -45,6 +45,14 @@ class EvaluationWorkers:
         if not task.cancelled():
             task.result()
 
+    async def stop(self) -> None:
+        """End every worker; the sessions go on."""
+        working = list(self._working.values())
+        for task in working:
+            task.cancel()
+        if working:
+            await asyncio.wait(working)
+
 
 class _CoordinatorLink:
     """The way to a coordinator, which may be started again meanwhile."""

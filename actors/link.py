@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.calls import Gone, ask, tell
-from actors.envelopes import ANSWER, END, FAILURE, MOVED, REFUSAL, Frame, Request, event_of
+from actors.envelopes import ANSWER, END, FAILURE, REFUSAL, Frame, Request, SessionMoved, event_of
 from actors.finding import find_actor
 from actors.head import Head
 from actors.settings import RuntimeSettings
@@ -31,7 +31,11 @@ class LinkLost(Exception):
 
 
 class Moved(LinkLost):
-    """The actor belongs to another session by now: the place that was known of this one is out of date."""
+    """The session is in the actor `to` by now; where `to` is empty, whoever places sessions knows."""
+
+    def __init__(self, to: str = "") -> None:
+        super().__init__(to)
+        self.to = to
 
 
 class RemoteReader:
@@ -49,7 +53,7 @@ class RemoteReader:
         if frame[0] == END:
             self.stop(None)
         elif frame[0] == FAILURE:
-            self.stop(frame[2])
+            self.stop(_told(frame[2]))
         elif len(self._events) >= READER_LIMIT:
             self._events.clear()
             self.stop(LinkLost())
@@ -189,7 +193,7 @@ class Link:
                 if kind == ANSWER:
                     answer.set_result(frame[2])
                 else:
-                    answer.set_exception(Moved() if frame[2].kind == MOVED else frame[2])
+                    answer.set_exception(_told(frame[2]))
             return
         reader = self._readers.get(number)
         if reader is not None:
@@ -230,6 +234,10 @@ class Link:
         readers, self._readers = self._readers, {}
         for reader in readers.values():
             reader.stop(reason())
+
+
+def _told(error: RayconteurError) -> RayconteurError | LinkLost:
+    return Moved(error.to) if isinstance(error, SessionMoved) else error
 
 
 def _give_up(answer: asyncio.Future[Any], reason: Exception) -> None:

@@ -29,16 +29,21 @@ from agent_core.tools.definition import ToolDefinition
 PAYLOAD_IN: TypeAdapter[ToLLMPayload] = TypeAdapter(ToLLMPayload)
 MESSAGES: TypeAdapter[tuple[Message, ...]] = TypeAdapter(tuple[Message, ...])
 TOOLS: TypeAdapter[tuple[ToolDefinition, ...]] = TypeAdapter(tuple[ToolDefinition, ...])
+RECALL = "recall"
 CONFIG_AND_TOOLS = tuple[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who asks: the client's channel and the number of its request. `keep` has something done beside."""
+    """Who asks: the client's channel and the number of its request.
+
+    `keep` has something done beside, `recall` brings back a session that was sent elsewhere.
+    """
 
     host: SessionHost
     channel: Channel
     number: int
+    recall: Callable[[SessionId, str], None]
     keep: Callable[[Coroutine[Any, Any, Any]], None]
 
 
@@ -162,6 +167,11 @@ async def _evict(context: Context, session_id: SessionId) -> None:
     context.host.evict(session_id, deleted_error(session_id))
 
 
+async def _recall(context: Context, session_id: SessionId, gone: str) -> None:
+    """The actor that this one sent the session's client to is no more: what follows is answered here."""
+    context.recall(session_id, gone)
+
+
 async def _live(context: Context, session_id: SessionId) -> Shell:
     context.host.check_owned(session_id)
     return await context.host.open(session_id)
@@ -190,4 +200,5 @@ OPERATIONS: dict[str, Callable[..., Awaitable[Any]]] = {
     "pin": _pin,
     "shutdown": _shutdown,
     "evict": _evict,
+    RECALL: _recall,
 }

@@ -1,8 +1,8 @@
 """Where the sessions of a runtime are, as its client processes see it: links to actors, kept and made again.
 
 The rule here: a session's actor is found by a pure function of its id (shared) or by asking the router (dedicated), and
-the router is asked anew when the actor is not there. A link is shared by all sessions of its actor; a lost one is made
-again by whoever needs it next.
+the router is asked anew when the actor is not there. An actor that had a session says where it went. A link is shared
+by all sessions of its actor; a lost one is made again by whoever needs it next.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from actors.finding import NOT_FOUND
 from actors.head import Head
-from actors.link import Link, LinkLost
+from actors.link import Link, LinkLost, Moved
 from actors.router_handle import RouterHandle
 from actors.settings import RuntimeSettings
 from agent_core.errors import PlacementError, SessionError
@@ -94,8 +94,25 @@ class SharedPlace:
     def __init__(self, links: Links, router: RouterHandle) -> None:
         self._links, self._router = links, router
         self._ready: set[str] = set()
+        self._elsewhere: dict[SessionId, str] = {}
 
     async def link(self, session_id: SessionId) -> Link:
+        elsewhere = self._elsewhere.get(session_id)
+        if elsewhere is None:
+            return await self._home(session_id)
+        try:
+            async with self._links.head.awaited():
+                return await self._links.to(elsewhere)
+        except PlacementError as error:
+            if error.kind != NOT_FOUND:
+                raise
+        # The actor that sent it there has to hear that there is nobody.
+        self._elsewhere.pop(session_id, None)
+        home = await self._home(session_id)
+        await home.call(session_id, "recall", elsewhere)
+        return home
+
+    async def _home(self, session_id: SessionId) -> Link:
         name = self._router.shared_name_of(session_id)
         return await _reached(self._links, lambda: self._ask(session_id), name if name in self._ready else None)
 
@@ -104,9 +121,14 @@ class SharedPlace:
         self._ready.add(name)
         return name
 
-    def forget(self, session_id: SessionId) -> None:
-        """Ask the router anew where the session is."""
-        self._ready.discard(self._router.shared_name_of(session_id))
+    def moved(self, session_id: SessionId, to: str) -> None:
+        """The session is in the actor `to`, or (empty) where its id says."""
+        home = self._router.shared_name_of(session_id)
+        self._elsewhere.pop(session_id, None)
+        if to and to != home:
+            self._elsewhere[session_id] = to
+        elif not to:
+            self._ready.discard(home)
 
     async def release(self, session_id: SessionId) -> None:
         """Nothing to do: the actor stays for the others."""
@@ -115,14 +137,23 @@ class SharedPlace:
         """Have the actor let go of a session that is no more, if there is such an actor."""
         try:
             async with self._links.head.awaited():
-                link = await self._links.to(self._router.shared_name_of(session_id))
-                await link.call(session_id, "evict")
+                name = self._elsewhere.pop(session_id, None) or self._router.shared_name_of(session_id)
+                while name:
+                    name = await self._evict(name, session_id)
         except LinkLost:
             # It died, and what it had in memory with it.
             return
         except PlacementError as error:
             if error.kind != NOT_FOUND:
                 raise
+
+    async def _evict(self, name: str, session_id: SessionId) -> str:
+        """Have that actor let go of it; where the actor says it is instead."""
+        try:
+            await (await self._links.to(name)).call(session_id, "evict")
+        except Moved as moved:
+            return moved.to
+        return ""
 
 
 class DedicatedPlace:
@@ -139,13 +170,15 @@ class DedicatedPlace:
         name = self._names[session_id] = await self._router.place(session_id)
         return name
 
-    def forget(self, session_id: SessionId) -> None:
-        """Ask the router anew where the session is."""
+    def moved(self, session_id: SessionId, to: str) -> None:
+        """The session is in the actor `to`, or (empty) where the router says."""
         self._names.pop(session_id, None)
+        if to:
+            self._names[session_id] = to
 
     async def release(self, session_id: SessionId) -> None:
         """The session was shut down: its actor is not needed any more."""
-        self.forget(session_id)
+        self._names.pop(session_id, None)
         async with self._links.head.awaited():
             await self._router.release(session_id)
 

@@ -13,11 +13,14 @@ import ray
 
 from actors.compactor_pool import CompactorPool, SummaryRequest
 from actors.dedicated import DedicatedActors
+from actors.draining import Draining
 from actors.feasibility import nodes, shortage
 from actors.finding import end_actor, names_in
+from actors.moving import Moves
+from actors.nodes import Rooms
 from actors.router_handle import EXECUTOR_DEADLINE
-from actors.settings import RuntimeSettings, executor_name, router_name, shared_name
-from actors.spawning import options, spawn_executor, spawn_session, started
+from actors.settings import SHARED, RuntimeSettings, executor_name, router_name, shared_name
+from actors.spawning import SessionSpawn, options, spawn_executor, spawn_session, started
 from actors.tethers import hold_on, hold_on_again
 from actors.threads import in_thread
 from agent_core.errors import PlacementError
@@ -33,6 +36,10 @@ class RouterActor:
         self._settings, self._shard = settings, shard
         self._dedicated = DedicatedActors(settings, shard)
         self._compactors = CompactorPool(settings, shard)
+        self._rooms = Rooms()
+        self._moves = Moves(settings, self._dedicated)
+        self._draining = Draining(settings)
+        self._watching: asyncio.Task[None] | None = None
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._held: asyncio.Task[None] | None = None
         hold_on_again(settings, "settings")
@@ -44,6 +51,8 @@ class RouterActor:
         """What the runtime was started with; a program that joins it goes by these."""
         if self._shard and self._settings.tethered and self._held is None:
             self._held = asyncio.get_running_loop().create_task(hold_on(self._settings))
+        if not self._shard and self._watching is None:
+            self._watching = asyncio.get_running_loop().create_task(self._draining.watch())
         return self._settings
 
     @ray.method(enable_task_events=False)
@@ -68,8 +77,36 @@ class RouterActor:
     async def share(self, index: int) -> str:
         """The name of shared actor `index`, once it answers."""
         name = shared_name(index)
-        await self._once(name, lambda: spawn_session(name, self._settings, self._settings.shared_capacity))
+        await self._once(name, lambda: self._spawn_shared(name))
         return name
+
+    async def _spawn_shared(self, name: str, *, again: bool = False) -> None:
+        try:
+            node = await self._rooms.choose(name, SHARED)
+            await spawn_session(self._settings, SessionSpawn(name, self._settings.shared_capacity, node, again))
+        finally:
+            self._rooms.settle(name)
+
+    # --- moving -----------------------------------------------------------------------------------------------------
+
+    async def move(self, session_id: str, to: str, patience: float) -> str:
+        """See `Moves.move`."""
+        return await self._moves.move(session_id, to, patience)
+
+    async def renew(self, index: int, shelters: list[str], patience: float) -> str:
+        """Have every session leave shared actor `index`, and another of its name take its place on the best node."""
+        name = shared_name(index)
+        await self._moves.empty(name, shelters, patience)
+        await self._once(name, lambda: self._spawn_shared(name, again=True))
+        return name
+
+    async def leave(self, names: list[str], patience: float) -> None:
+        """See `DedicatedActors.leave`."""
+        await self._dedicated.leave(names, patience)
+
+    async def drain(self, wanted: str, patience: float) -> list[str]:
+        """See `Draining.drain`. For the first shard."""
+        return await self._draining.drain(wanted, patience)
 
     # --- tools ------------------------------------------------------------------------------------------------------
 

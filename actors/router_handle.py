@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.calls import Gone, ask, tell
 from actors.finding import NOT_FOUND, find_actor
-from actors.settings import RuntimeSettings, router_name, shared_name
+from actors.settings import RuntimeSettings, dedicated_number, router_name, shared_name
 from agent_core.errors import PlacementError
 from agent_core.placement import home_of, rendezvous, shard_of
 from agent_core.ports import CompactionPriority, CompactionReport
@@ -23,6 +23,8 @@ EXECUTOR_DEADLINE = 300.0
 """Seconds that a tool waits, beyond `scale_up_wait`, for resources that others hold."""
 
 _DEADLINE = 60.0
+# What a move takes beyond the patience with the session: an actor is started for it.
+_LONG = 120.0
 _PAUSE = 0.05
 
 
@@ -52,6 +54,30 @@ class RouterHandle:
     async def share_numbered(self, index: int) -> str:
         """Have shared actor `index` spawned; its name, once it answers."""
         return await self._ask(index % self._settings.routers, "share", index)
+
+    async def move(self, session_id: str, to: str, patience: float) -> str:
+        """See `Moves.move`."""
+        shard = shard_of(session_id, self._settings.routers)
+        return await self._ask(shard, "move", session_id, to, patience, deadline=patience + _LONG)
+
+    async def renew(self, index: int, shelters: list[str], patience: float) -> str:
+        """See `RouterActor.renew`."""
+        shard = index % self._settings.routers
+        return await self._ask(shard, "renew", index, shelters, patience, deadline=patience + _LONG)
+
+    async def leave(self, names: list[str], patience: float) -> None:
+        """End these dedicated actors; the session of each goes on in another one. See `DedicatedActors.leave`."""
+        by_shard: dict[int, list[str]] = {}
+        for name in names:
+            by_shard.setdefault(dedicated_number(name) % self._settings.routers, []).append(name)
+        asked = (
+            self._ask(shard, "leave", some, patience, deadline=patience + _LONG) for shard, some in by_shard.items()
+        )
+        await asyncio.gather(*asked)
+
+    async def drain(self, wanted: str, patience: float) -> list[str]:
+        """See `Draining.drain`."""
+        return await self._ask(0, "drain", wanted, patience, deadline=2 * (patience + _LONG))
 
     async def release(self, session_id: str) -> None:
         """See `RouterActor.release`."""

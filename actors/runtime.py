@@ -254,6 +254,27 @@ class Runtime:
         async with state.head.awaited():
             return await archive.export(state.journal, SessionId(id))
 
+    async def move(self, id: str, to: str, *, patience: float = 30.0) -> str:
+        """Move a session to `packed` (where its id belongs), `dedicated` or a shared actor by name; the actor's name.
+
+        What it has under way is waited for up to `patience` seconds; after that an answer is made again, and calls
+        follow what their tools declare. No caller notices, readers only by `Restarted`. Raises SessionError if there is
+        no such session, ConfigError for no place, PlacementError if there is no such actor or no room.
+        """
+        state = self._opened()
+        async with state.head.awaited():
+            return await state.router.move(id, to, patience)
+
+    async def drain(self, node: str, *, patience: float = 30.0) -> Sequence[str]:
+        """Have every session actor of a node go elsewhere with its sessions, as in `move`: which ones those were.
+
+        `node` is the beginning of its id, its address or host, or the name of one actor, which is made anew. No session
+        actor is placed on the node again. Raises PlacementError if there is no such node, or no other.
+        """
+        state = self._opened()
+        async with state.head.awaited():
+            return await state.router.drain(node, patience)
+
     async def process_of(self, actor: str) -> int:
         """The process id of the actor of that name (as in `SessionStatus.actor`), on its own node.
 

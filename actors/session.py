@@ -15,19 +15,20 @@ import ray
 
 from actors.channel import Channel
 from actors.compaction_dispatch import CompactionDispatcher
-from actors.envelopes import MOVED, Frame, Request, answer_frame, refusal_frame
+from actors.envelopes import Frame, Request, SessionMoved, answer_frame, refusal_frame
 from actors.finding import dead_jobs
 from actors.journals import journal_of
 from actors.metrics import export
-from actors.operations import OPERATIONS, Context
+from actors.operations import OPERATIONS, RECALL, Context
 from actors.resting import put_idle_away
-from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
+from actors.settings import LAST_WORDS, LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
 from actors.tracing import traced
+from actors.whereabouts import Whereabouts
 from agent_core import inputs
 from agent_core.clock import SystemClock
-from agent_core.errors import PlacementError, RayconteurError, SessionError
+from agent_core.errors import RayconteurError, SessionError
 from agent_core.garbage import settle_garbage
 from agent_core.glance import GlanceRequest, HostGlance, glance
 from agent_core.hosting import SessionHost
@@ -59,14 +60,17 @@ class SessionActor:
     """Hosts sessions. `name` is its Ray name; `capacity` the sessions that it takes.
 
     With room for one it is dedicated: to the session that the router assigns, or else to the first that is asked for.
+    `again` says that it takes the place of one that was ended.
     """
 
-    def __init__(self, name: str, settings: RuntimeSettings, capacity: int) -> None:
+    def __init__(self, name: str, settings: RuntimeSettings, capacity: int, *, again: bool = False) -> None:
+        self._again = again or bool(ray.get_runtime_context().was_current_actor_reconstructed)
         self._name, self._settings, self._capacity = name, settings, capacity
         self._tenant: str | None = None
         self._channels: dict[str, Channel] = {}
         self._silent: dict[str, Channel] = {}
         self._host: SessionHost | None = None
+        self._whereabouts: Whereabouts | None = None
         self._tools: ToolDispatcher | None = None
         self._compactions: CompactionDispatcher | None = None
         self._local_model: LocalModelHandle | None = None
@@ -112,6 +116,7 @@ class SessionActor:
                 observer=Observers(self._tally, Metering(self._ledger, time.monotonic)),
             )
             host = self._host = SessionHost(traced(ports, self._settings), self._capacity)
+            self._whereabouts = Whereabouts(self._name, self._settings, host, journal, again=self._again)
             self._keep(export(self._ledger, lambda: sample(host, self._ledger)))
             self._keep(self._sweep())
             self._keep(put_idle_away(self._host, self._settings))
@@ -156,7 +161,11 @@ class SessionActor:
         host = self._ensure()
         if self._workers is None:
             self._workers = EvaluationWorkers(self._settings)
-        await self._workers.work(host, order, coordinator, worker)
+        staying = self._placed().staying
+        if staying.is_set():
+            await self._workers.work(host, order, coordinator, worker)
+        # The next worker begins in the actor that comes after this one: until then this one does not return.
+        await staying.wait()
 
     async def deliver(self, client: str, requests: Sequence[tuple[Any, ...]]) -> None:
         """Take an envelope of requests. Answers go out by the client's stream; without one it hears of that itself."""
@@ -167,13 +176,16 @@ class SessionActor:
         channel.renew()
         for item in requests:
             request = Request(*item)
-            self._keep(self._answer(Context(host, channel, request.number, self._keep), request))
+            context = Context(host, channel, request.number, self._placed().recall, self._keep)
+            self._keep(self._answer(context, request))
 
     async def _answer(self, context: Context, request: Request) -> None:
         try:
             if request.operation != "watch":
-                # Who only looks makes an actor nobody's.
+                # Who only looks makes an actor nobody's, and finds nobody.
                 self._check_tenant(request.session_id)
+                if request.operation != RECALL:
+                    await self._placed().check(SessionId(request.session_id))
             value = await OPERATIONS[request.operation](context, SessionId(request.session_id), *request.arguments)
         except RayconteurError as error:
             frame = refusal_frame(request.number, error)
@@ -190,7 +202,45 @@ class SessionActor:
         if self._capacity == 1:
             self._tenant = self._tenant or session_id
             if self._tenant != session_id:
-                raise PlacementError(f"Actor '{self._name}' belongs to another session. Open the session anew.", MOVED)
+                raise SessionMoved(f"Actor '{self._name}' belongs to another session. Open the session anew.")
+
+    def _placed(self) -> Whereabouts:
+        self._ensure()
+        assert self._whereabouts is not None
+        return self._whereabouts
+
+    @ray.method(enable_task_events=False)
+    async def working(self) -> int:
+        """How many sessions have a turn open here."""
+        return self._host.working if self._host else 0
+
+    # --- sessions that come and go ----------------------------------------------------------------------------------
+
+    async def whereabouts(self, session_id: str, asker: str) -> str:
+        """See `Whereabouts.tell`."""
+        return self._placed().tell(SessionId(session_id), asker)
+
+    async def expect(self, session_ids: Sequence[str]) -> None:
+        """See `Whereabouts.expect`."""
+        self._placed().expect(session_ids)
+
+    async def adopt(self, session_id: str, work: bool) -> None:  # noqa: FBT001 - from the wire
+        """See `Whereabouts.adopt`."""
+        await self._placed().adopt(SessionId(session_id), work=work)
+
+    async def hand_over(self, session_id: str, to: str, patience: float) -> None:
+        """See `Whereabouts.hand_over`."""
+        await self._placed().hand_over(SessionId(session_id), to, patience)
+
+    async def empty(self, shelters: list[str], patience: float) -> None:
+        """See `Whereabouts.empty`. Samples that are under way here go out again to the next actor of this name."""
+        placed = self._placed()
+        placed.leave_for(shelters, patience)
+        if self._workers is not None:
+            await self._workers.stop()
+        await placed.empty(patience)
+        # What was said last has to reach those who read it.
+        await asyncio.sleep(LAST_WORDS)
 
     @ray.method(enable_task_events=False)
     async def settle(self, reports: Sequence[ToolReport]) -> None:

@@ -29,11 +29,11 @@ _PAUSE = 0.05
 
 
 class Place(Protocol):
-    """Where a session is: the link to its actor, and what to do when it has ended."""
+    """Where a session is: the link to its actor, and what to do when it has moved or ended."""
 
     async def link(self, session_id: SessionId) -> Link: ...
 
-    def forget(self, session_id: SessionId) -> None: ...
+    def moved(self, session_id: SessionId, to: str) -> None: ...
 
     async def release(self, session_id: SessionId) -> None: ...
 
@@ -215,7 +215,7 @@ class SessionHandle:
 
     async def _lost(self, lost: LinkLost) -> None:
         if isinstance(lost, Moved):
-            self._place.forget(self._id)
+            self._place.moved(self._id, lost.to)
         await asyncio.sleep(_PAUSE)
 
     def _closed(self) -> SessionClosed:

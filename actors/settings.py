@@ -15,7 +15,11 @@ from agent_core.tracing.settings import TraceSettings
 JOURNAL_NAME = "journal"
 LOCAL_MODEL_NAME = "local-model"
 DEDICATED = "session/"
+SHARED = "sessions/"
 EVALUATION_PREFIX = "evaluation/"
+
+LAST_WORDS = 0.2
+"""Seconds that an actor which has no sessions any more is left to tell its clients so."""
 
 Durability = Literal["process", "power"]
 
@@ -158,12 +162,22 @@ def router_name(shard: int) -> str:
 
 def shared_name(index: int) -> str:
     """The Ray name of an actor that many sessions share."""
-    return f"sessions/{index}"
+    return f"{SHARED}{index}"
+
+
+def is_session_actor(name: str) -> bool:
+    """Whether the name is of an actor that hosts sessions, one or many."""
+    return name.startswith((SHARED, DEDICATED))
 
 
 def dedicated_name(number: int) -> str:
     """The Ray name of an actor of one session."""
     return f"{DEDICATED}{number}"
+
+
+def dedicated_number(name: str) -> int:
+    """The number in the name of an actor of one session."""
+    return int(name.removeprefix(DEDICATED))
 
 
 def executor_name(pool: str, index: int) -> str:

@@ -5,20 +5,21 @@ ends it is its tether (`tethers.py`) or `stop`, never the death of the one who m
 """
 
 import asyncio
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ray.exceptions import ActorUnavailableError, RuntimeEnvSetupError
 
 from actors.calls import Gone, ask
 from actors.journals import journal_of
+from actors.nodes import NODE_LABEL, ROLE_LABEL
 from actors.settings import RuntimeSettings
 from agent_core.errors import PlacementError
 from agent_core.journals.blobs import JournalBlobs
 from agent_core.tools import ExecutorOptions
 from agent_core.tools.definition import ToolResources
 
-ROLE_LABEL = "rayconteur-role"
-"""The label of a node that says what it is for: `sessions` or `tools`. See `cluster.yaml`."""
 _LONGEST_REASON = 500
 _RESTART_DEADLINE = 60.0
 _PAUSE = 0.1
@@ -37,17 +38,36 @@ def options(name: str, settings: RuntimeSettings, **more: Any) -> dict[str, Any]
     }
 
 
-def preferring(role: str) -> dict[str, Any]:
-    """The options of an actor that is to be on a node with this role, or on any other if there is none to be had."""
-    return {"label_selector": {ROLE_LABEL: role}, "fallback_strategy": [{"label_selector": {}}]}
+def preferring(role: str, node: str | None = None) -> dict[str, Any]:
+    """The options of an actor that is to be on a node with this role, or on any other if there is none to be had.
+
+    If `node` is given, on that one before all: also when it starts again.
+    """
+    selectors = [{ROLE_LABEL: role}, {}]
+    if node is not None:
+        selectors.insert(0, {NODE_LABEL: node})
+    first, *others = selectors
+    return {"label_selector": first, "fallback_strategy": [{"label_selector": other} for other in others]}
 
 
-async def spawn_session(name: str, settings: RuntimeSettings, capacity: int) -> None:
+@dataclass(frozen=True, slots=True)
+class SessionSpawn:
+    """A session actor to be made: on that node if it is given; `again` says that there was one of that name before."""
+
+    name: str
+    capacity: int
+    node: str | None = None
+    again: bool = False
+
+
+async def spawn_session(settings: RuntimeSettings, wanted: SessionSpawn) -> None:
     """Make a session actor and wait until it answers. Raises PlacementError if it does not start."""
     from actors.session import SESSION
 
-    chosen = SESSION.options(**options(name, settings, max_concurrency=10_000, **preferring("sessions")))
-    await started(name, await asyncio.to_thread(chosen.remote, name, settings, capacity), "start")
+    name, where = wanted.name, preferring("sessions", wanted.node)
+    chosen = SESSION.options(**options(name, settings, max_concurrency=10_000, **where))
+    made = partial(chosen.remote, name, settings, wanted.capacity, again=wanted.again)
+    await started(name, await asyncio.to_thread(made), "start")
 
 
 async def spawn_executor(name: str, settings: RuntimeSettings, resources: ToolResources) -> None:

@@ -6,6 +6,7 @@ only if its tool is idempotent; otherwise its outcome is unknown, and the model 
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -58,6 +59,8 @@ class ToolDispatcher:
 
     def __init__(self, settings: RuntimeSettings, client: str, clock: Clock) -> None:
         self._settings, self._client, self._clock = settings, client, clock
+        # The one that comes after this process has the same name, and this one's last words may be late.
+        self._process = f"{client}#{secrets.token_hex(4)}"
         self._router = RouterHandle(settings)
         self._lanes: dict[str, _Lane] = {}
         self._pending: dict[str, _Pending] = {}
@@ -120,10 +123,10 @@ class ToolDispatcher:
         """Raises Gone if nothing was sent."""
         sent = [pending for pending in lane.waiting if pending.invocation.key in self._pending]
         if lane.cancelled:
-            tell(lane.executor, "cancel", self._client, lane.cancelled)
+            tell(lane.executor, "cancel", self._process, lane.cancelled)
             lane.cancelled = []
         if sent:
-            tell(lane.executor, "run", self._client, [pending.invocation for pending in sent])
+            tell(lane.executor, "run", self._process, [pending.invocation for pending in sent])
         lane.waiting = []
         for pending in sent:
             pending.executor = lane.executor
@@ -136,7 +139,7 @@ class ToolDispatcher:
             name = await self._router.lease(lane.resources, self._client)
             try:
                 executor = await find_actor(name, self._settings.namespace)
-                await ask(executor, "attach", self._client, ray.get_runtime_context().current_actor)
+                await ask(executor, "attach", self._process, ray.get_runtime_context().current_actor)
             except (Gone, PlacementError):
                 # It ended since; the router starts another.
                 await self._clock.sleep(_PAUSE)

@@ -78,9 +78,9 @@ class ToolExecutorActor:
         self._start()
         self._host.run(client, pickle.loads(calls) if isinstance(calls, bytes) else calls)  # noqa: S301 - our own
 
-    async def cancel(self, client: str, keys: Sequence[str]) -> None:  # noqa: ARG002 - every method names its client
-        """Stop calls; nothing is reported for them any more."""
-        self._host.cancel(keys)
+    async def cancel(self, client: str, keys: Sequence[str]) -> None:
+        """Stop calls of this client's; nothing is reported for them any more."""
+        self._host.cancel(client, keys)
 
     async def ping(self) -> int:
         """Show that the event loop runs, starting the child processes if they are not. Returns the process id."""

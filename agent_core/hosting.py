@@ -48,6 +48,11 @@ class SessionHost:
         # A copy is made in one step; whoever iterates over the dictionary itself may find that it changed.
         return tuple(self._shells.copy().values())
 
+    @property
+    def working(self) -> int:
+        """How many of them have a turn open."""
+        return sum(shell.conversation.open is not None for shell in self._shells.values())
+
     def check_owned(self, session_id: SessionId) -> None:
         """Raise Fenced if another owner has claimed the session from this host, which has not opened it again since.
 
@@ -137,6 +142,26 @@ class SessionHost:
             if rests:
                 self._forget(shell)
         return sum(gone)
+
+    @property
+    def held(self) -> Sequence[SessionId]:
+        """The sessions that are live here or about to be."""
+        return (*self._shells, *(session_id for session_id in self._opening if session_id not in self._shells))
+
+    async def hand_over(self, session_id: SessionId, error: RayconteurError, patience: float) -> bool:
+        """Let go of a session for another host to go on with, see `Shell.leave`: whether there is work for it.
+
+        Nothing runs between the moment at which it is let go and the return of this. Raises what lost it meanwhile.
+        """
+        while (opening := self._opening.get(session_id)) is not None:
+            await asyncio.wait([opening])
+        shell = self._shells.get(session_id)
+        if shell is None or shell.lost is not None:
+            return False
+        try:
+            return await shell.leave(error, patience)
+        finally:
+            self._forget(shell)
 
     def _forget(self, shell: Shell) -> None:
         if isinstance(shell.lost, Fenced):

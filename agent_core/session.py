@@ -15,6 +15,7 @@ from agent_core.compaction_results import CompactionResults
 from agent_core.conversation import Conversation
 from agent_core.entries import Entry, TurnEnded
 from agent_core.errors import RayconteurError, SessionClosed, SessionError
+from agent_core.leaving import Leaving
 from agent_core.messages import SessionId, TurnId
 from agent_core.model_calls import ModelCalls
 from agent_core.observing import activated, let_go
@@ -29,6 +30,7 @@ from agent_core.ports import (
 from agent_core.session_log import SessionLog
 from agent_core.session_ports import Ports
 from agent_core.snapshotting import Snapshots, whole
+from agent_core.standing import status_of
 from agent_core.status import CompactResult, SessionStatus
 from agent_core.stream import EventStream
 from agent_core.submission import TurnResult, result_of
@@ -60,6 +62,7 @@ class Shell:
         self._timers: list[asyncio.Task[None]] = []
         self._room: list[asyncio.Future[None]] = []
         self._closing: asyncio.Event | None = None
+        self._leaving: Leaving | None = None
         self._log = SessionLog(claim.session_id)
         if conversation.last_seq == 1 and claim.records:
             self._log.fact(claim.records[0].entry)
@@ -154,7 +157,8 @@ class Shell:
                 case out.Journal():
                     self._write(command.record)
                 case out.CallModel():
-                    self._calls.start(command.call, command.request)
+                    if self._leaving is None or not self._leaving.withholds():
+                        self._calls.start(command.call, command.request)
                 case out.RunTools():
                     self._outbox.then(lambda run=command: self._ports.tools.dispatch(run.invocations, self._report))
                 case out.CancelModel():
@@ -174,6 +178,8 @@ class Shell:
                 case _:
                     assert_never(command)
         self._wake_senders()
+        if self._leaving is not None:
+            self._leaving.look()
         if refusal is not None:
             raise refusal
         return answer
@@ -311,28 +317,7 @@ class Shell:
 
     def status(self) -> SessionStatus:
         """A snapshot, of values that are replaced whole: another thread may ask while this one is stuck."""
-        conversation, machine = self._conversation, self._machine
-        turn, limit, used = conversation.open, machine.context_limit, conversation.context_used
-        return SessionStatus(
-            session_id=self.id,
-            model=conversation.config.model,
-            created_at=conversation.created_at,
-            state=machine.state,
-            turn_id=turn.turn_id if turn else None,
-            messages=len(conversation.view.shown),
-            queued=len(conversation.queue),
-            context_used=used,
-            context_limit=limit,
-            utilization=round(100.0 * used / limit, 2) if limit else 0.0,
-            usage=conversation.usage,
-            epoch=self.epoch,
-            last_seq=conversation.last_seq,
-            node=self._ports.node,
-            actor=self._ports.owner,
-            compactions=conversation.compactions,
-            compaction=machine.compaction,
-            pinned=tuple(message.id for message in conversation.view.pinned),
-        )
+        return status_of(self._conversation, self._machine, self.epoch, self._ports)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
@@ -350,6 +335,8 @@ class Shell:
         self.stream.close()
         let_go(self._ports.observer, self._conversation, error)
         self._fail_waiters(error)
+        if self._leaving is not None:
+            self._leaving.end()
 
     def _stop_compacting(self) -> None:
         if self._compaction is not None:
@@ -376,6 +363,21 @@ class Shell:
             return False
         self.drop(SessionError(f"Session '{self.id}' was put away while idle. Open it again to go on.", PUT_AWAY))
         return True
+
+    async def leave(self, error: RayconteurError, patience: float) -> bool:
+        """Let go of it where nothing is lost by that, or after `patience` seconds; see `Leaving`. Waiters get `error`.
+
+        Whether there is work for the next owner. Raises what lost the session before.
+        """
+        self._leaving = self._leaving or Leaving(self._conversation, self._machine)
+        try:
+            await self._leaving.wait(self._ports.clock, patience)
+            await self._outbox.settled()
+            while not self._outbox.empty:
+                await self._outbox.settled()
+        finally:
+            self.drop(error)
+        return bool(self._conversation.open or self._conversation.queue)
 
     def _lose(self, error: RayconteurError) -> None:
         self._log.lost(error, self._conversation.open.turn_id if self._conversation.open else None)

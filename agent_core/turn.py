@@ -90,6 +90,11 @@ class Machine:
         return "awaiting_permit" if self._answering.awaiting_permit else "running"
 
     @property
+    def only_external(self) -> bool:
+        """Whether the open turn waits for nothing but results from outside."""
+        return self.conversation.open is not None and self._answering.only_external
+
+    @property
     def context_limit(self) -> int:
         """The model's window in tokens, as far as is known; 0 if nothing is known."""
         return self._window.known_limit

@@ -160,6 +160,5 @@ async def trouble(world: World) -> None:
     """Break things now and then."""
     while True:
         await asyncio.sleep(world.random.expovariate(1 / 8.0))
-        world.random.choice(
-            (world.kill_process, world.replace_all, world.put_away, world.tools.kill, world.compactors.kill)
-        )()
+        break_something = (world.kill_process, world.replace_all, world.tools.kill, world.compactors.kill)
+        world.random.choice((*break_something, world.put_away, world.hand_over))()

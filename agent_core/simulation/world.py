@@ -6,13 +6,15 @@ the journal alone decides which of them counts.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
 from agent_core.compaction.settings import LLMCompaction, ThresholdCompaction
 from agent_core.config import SessionConfig
 from agent_core.entries import Opened
-from agent_core.errors import RayconteurError
+from agent_core.errors import PlacementError, RayconteurError
 from agent_core.hosting import SessionHost
 from agent_core.journals.memory import MemoryJournal
 from agent_core.local_session import LocalSession
@@ -34,6 +36,7 @@ from agent_core.simulation.processes import Process
 from agent_core.simulation.rules import Evidence, RuleBroken
 
 Result = TypeVar("Result")
+_Hosting = tuple[Process, SessionHost]
 # How long a session may take to write, in seconds.
 _PATIENCE = 100.0
 
@@ -79,12 +82,29 @@ class World:
             compaction=random.choice(_COMPACTION),
             on_recovery=random.choice(("resume", "resume", "fail")),
         )
-        self._processes: list[tuple[Process, SessionHost]] = []
-        self._place: dict[SessionId, tuple[Process, SessionHost]] = {}
+        self._processes: list[_Hosting] = []
+        self._place: dict[SessionId, _Hosting] = {}
         self.replace_all()
 
     def replace_all(self) -> None:
         """A new process takes over every session; the old one is not told."""
+        self._place = dict.fromkeys(self.sessions, self._new_process())
+
+    def hand_over(self) -> None:
+        """A new process takes over every session, each when the old one has let go of it."""
+        patience = self.random.choice((0.0, 1.0, 30.0))
+        before, after = self._processes[-1], self._new_process()
+        for session_id in self.sessions:
+            before[0].start(partial(self._hand_over, session_id, (before, after), patience))
+
+    async def _hand_over(self, session_id: SessionId, way: tuple[_Hosting, _Hosting], patience: float) -> None:
+        before, after = way
+        with suppress(RayconteurError):
+            await before[1].hand_over(session_id, PlacementError("It is elsewhere by now.", "moved"), patience)
+        if self._place[session_id] is before:
+            self._place[session_id] = after
+
+    def _new_process(self) -> _Hosting:
         process = Process(f"process {len(self._processes)}")
         journal = SimulatedJournal(self.store, process, self.random, self.weather)
         ports = Ports(
@@ -99,7 +119,7 @@ class World:
         )
         host = SessionHost(ports)
         self._processes.append((process, host))
-        self._place = dict.fromkeys(self.sessions, self._processes[-1])
+        return self._processes[-1]
 
     def put_away(self) -> None:
         """The process lets go of what is idle, as one that is short of memory does."""

@@ -1,7 +1,8 @@
 """The inside of a tool executor that serves many clients: whose call it is, what was reported, what leaves when.
 
-The rule here: a key runs once, however often it is asked for; its report goes to whoever asked last. Reports leave in
-envelopes: at once while little happens, together when much does.
+The rule here: a key runs once, however often it is asked for; its report goes to whoever asked last, and nobody else
+can stop it: an owner that is late harms not what the next one has. Reports leave in envelopes: at once while little
+happens, together when much does.
 """
 
 import asyncio
@@ -38,6 +39,8 @@ class ToolHost:
         self._executor = executor
         self._clients: dict[str, _Client] = {}
         self._settled = _Settled()
+        self._askers: dict[str, str] = {}
+        self._refused: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     @property
     def clients(self) -> int:
@@ -56,21 +59,33 @@ class ToolHost:
         """Start calls. One that is under way is not started again, of one that has settled the report is sent again."""
         new: list[ToolInvocation] = []
         for call in calls:
-            if call.key not in self._settled:
-                new.append(call)
-            elif (report := self._settled.report(call.key)) is not None:
+            if (report := self._settled.report(call.key)) is not None:
                 self._client(client).put(report)
+            elif (client, call.key) in self._refused:
+                del self._refused[client, call.key]
+            else:
+                self._askers[call.key] = client
+                new.append(call)
         if new:
             self._executor.dispatch(new, partial(self._report, client))
 
-    def cancel(self, keys: Sequence[str]) -> None:
-        """Stop calls, and start none of these keys that arrives late. Nothing is reported for them any more."""
-        self._executor.cancel(keys)
+    def cancel(self, client: str, keys: Sequence[str]) -> None:
+        """Stop calls of this client's, and start none that arrives late. Nothing is reported for them any more.
+
+        A call that another client has asked for since runs on for that one.
+        """
         for key in keys:
-            if key not in self._settled:
-                self._settled.add(key, None)
+            if key not in self._askers and self._settled.report(key) is None:
+                self._refused[client, key] = None
+        while len(self._refused) > REMEMBERED:
+            self._refused.popitem(last=False)
+        stopped = [key for key in keys if self._askers.get(key) == client]
+        for key in stopped:
+            del self._askers[key]
+        self._executor.cancel(stopped)
 
     def _report(self, client: str, report: ToolReport) -> None:
+        self._askers.pop(report.key, None)
         self._settled.add(report.key, report)
         self._client(client).put(report)
 
@@ -126,19 +141,16 @@ class _Client:
 
 
 class _Settled:
-    """The newest keys that are over: with their reports, or None for those that were cancelled."""
+    """The reports of the newest keys that are over."""
 
     def __init__(self) -> None:
-        self._reports: OrderedDict[str, ToolReport | None] = OrderedDict()
+        self._reports: OrderedDict[str, ToolReport] = OrderedDict()
         self._characters = 0
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._reports
-
     def report(self, key: str) -> ToolReport | None:
-        return self._reports[key]
+        return self._reports.get(key)
 
-    def add(self, key: str, report: ToolReport | None) -> None:
+    def add(self, key: str, report: ToolReport) -> None:
         self._reports[key] = report
         self._characters += _size(report)
         while len(self._reports) > REMEMBERED or self._characters > REMEMBERED_CHARACTERS:
@@ -146,9 +158,7 @@ class _Settled:
             self._characters -= _size(oldest)
 
 
-def _size(report: ToolReport | None) -> int:
-    if report is None:
-        return 0
+def _size(report: ToolReport) -> int:
     content = report.result.content
     if isinstance(content, str):
         return len(content)

@@ -133,12 +133,33 @@ async def test_a_cancelled_key_is_stopped_and_one_that_comes_late_is_not_started
     box = Mailbox()
     host.attach("one", box)
     host.run("one", calls("a"))
-    host.cancel(["a", "late"])
+    host.cancel("one", ["a", "late"])
     host.run("one", calls("late", "other"))
     executor.settle("other")
     assert await box.next() == ["other"]
-    assert executor.cancelled == ["a", "late"]
+    assert executor.cancelled == ["a"]
     assert executor.ran == ["a", "other"]
+
+
+async def test_what_a_former_owner_cancels_runs_for_the_next_one_in_whatever_order_they_come(
+    host: ToolHost, executor: HeldExecutor
+) -> None:
+    box = Mailbox()
+    host.attach("two", box)
+    for key in "ab":
+        host.run("one", calls(key))
+    host.run("two", calls("a"))
+    host.cancel("one", ["a", "b", "late"])
+    host.run("two", calls("b", "late"))
+    host.run("one", calls("late"))
+    for key in ("a", "b", "late"):
+        executor.settle(key)
+    came: list[str] = []
+    while len(came) < 3:
+        came += await box.next()
+    assert came == ["a", "b", "late"]
+    assert executor.ran == ["a", "b", "b", "late"]
+    assert executor.cancelled == ["b"]
 
 
 async def test_cancelling_a_key_that_was_reported_does_not_lose_its_report(
@@ -148,7 +169,7 @@ async def test_cancelling_a_key_that_was_reported_does_not_lose_its_report(
     host.attach("one", box)
     host.run("one", calls("a"))
     executor.settle("a")
-    host.cancel(["a"])
+    host.cancel("one", ["a"])
     host.run("one", calls("a"))
     while sum(map(len, box.envelopes)) < 2:
         await box.next()
