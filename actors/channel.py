@@ -111,6 +111,7 @@ class Reader:
 
     def __init__(self, channel: Channel, number: int, shell: Shell, turn_id: TurnId | None = None) -> None:
         self._channel, self._number, self._shell, self._turn_id = channel, number, shell, turn_id
+        self._subscription: Subscription | None = None
         self._catching_up: asyncio.Task[None] | None = None
         self._shown = -1
         if not channel.closed:
@@ -129,8 +130,8 @@ class Reader:
         """Read from after the cursor on, what has passed from the journal."""
         if self._channel.closed:
             return
-        subscription = Subscription(self._shell.stream, read, after, onlooker=onlooker)
-        self._catching_up = asyncio.get_running_loop().create_task(self._pump(subscription))
+        self._subscription = Subscription(self._shell.stream, read, after, onlooker=onlooker)
+        self._catching_up = asyncio.get_running_loop().create_task(self._pump(self._subscription))
 
     async def _pump(self, subscription: Subscription) -> None:
         try:
@@ -169,5 +170,8 @@ class Reader:
         """Read no more."""
         self._shell.stream.leave(self._listen)
         self._channel.readers.pop(self._number, None)
+        if self._subscription is not None:
+            # Not by the task that reads it: one that is cancelled before it begins ends nothing.
+            self._subscription.close()
         if self._catching_up is not None and self._catching_up is not asyncio.current_task():
             self._catching_up.cancel()

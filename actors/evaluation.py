@@ -6,7 +6,7 @@ each session actor, and starts it again on what has taken the place of one that 
 
 import asyncio
 import logging
-import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -17,12 +17,13 @@ from actors.calls import Gone, ask
 from actors.finding import end_actor, find_actor
 from actors.head import Head
 from actors.router_handle import RouterHandle
-from actors.settings import RuntimeSettings, evaluation_name, router_name
+from actors.settings import RuntimeSettings, evaluation_name, router_name, shared_name
 from actors.spawning import options, started
+from actors.supervising import supervise
 from actors.tethers import hold_on, hold_on_again
 from actors.threads import in_thread
 from agent_core.clock import SystemClock
-from agent_core.errors import ConfigError, PlacementError, RayconteurError
+from agent_core.errors import ConfigError, PlacementError
 from agent_core.evaluation.coordinator import Coordinator, Envelope, Reply
 from agent_core.evaluation.mirror import TAKEN, Mirror, kept_up
 from agent_core.evaluation.remote import UNREACHABLE
@@ -130,20 +131,13 @@ class EvaluationActor:
         """Have a worker in shared actor `home` for as long as there is anything to do for it."""
         share = self._order.share(home, self._settings.session_actors)
         order = self._order.work.on(home, share)
-        while not coordinator.is_over:
-            worker = f"sessions/{home}#{secrets.token_hex(3)}"
-            try:
-                name = await self._router.share_numbered(home)
-                actor = await find_actor(name, self._settings.namespace)
-                coordinator.enter(worker)
-                await ask(actor, "evaluate", order, self._name, worker)
-            except Gone:
-                log.warning("the worker in sessions/%d was lost; what it had goes out again", home)
-            except RayconteurError as error:
-                coordinator.fail(error)
-            finally:
-                coordinator.lost(worker)
-            await asyncio.sleep(_PAUSE)
+
+        async def work(worker: str, begins: Callable[[], None]) -> None:
+            actor = await find_actor(await self._router.share_numbered(home), self._settings.namespace)
+            begins()
+            await ask(actor, "evaluate", order, self._name, worker)
+
+        await supervise(coordinator, shared_name(home), work, SystemClock())
 
     @ray.method(enable_task_events=False)
     async def exchange(self, worker: str, home: int, envelope: Envelope) -> Reply:

@@ -14,11 +14,10 @@ from actors.finding import NOT_FOUND
 from actors.head import Head
 from actors.link import Link, LinkLost, Moved
 from actors.router_handle import RouterHandle
-from actors.settings import RuntimeSettings
+from actors.settings import RETURN_DEADLINE, RuntimeSettings
 from agent_core.errors import PlacementError, SessionError
 from agent_core.messages import SessionId
 
-_DEADLINE = 60.0
 _PAUSE = 0.1
 
 
@@ -37,7 +36,7 @@ class Links:
     async def to(self, name: str) -> Link:
         """The live link to an actor.
 
-        Raises PlacementError if there is none (of kind NOT_FOUND) or it does not come back within a minute,
+        Raises PlacementError if there is none (of kind NOT_FOUND) or it does not come back in time,
         SessionError once the runtime is closed.
         """
         link = self._links.get(name)
@@ -50,7 +49,7 @@ class Links:
             return link
 
     async def _connect(self, name: str) -> Link:
-        until = asyncio.get_running_loop().time() + _DEADLINE
+        until = asyncio.get_running_loop().time() + RETURN_DEADLINE
         while True:
             # A link that was lost may still have requests on their way: its successor has another name.
             client = f"{self._client}/{next(self._numbers)}"
@@ -61,8 +60,8 @@ class Links:
             except LinkLost:
                 if asyncio.get_running_loop().time() + _PAUSE >= until:
                     raise PlacementError(
-                        f"The session actor '{name}' did not come back within {_DEADLINE:g} seconds. Look at it in the"
-                        " Ray dashboard."
+                        f"The session actor '{name}' did not come back within {RETURN_DEADLINE:g} seconds. Look at"
+                        " it in the Ray dashboard."
                     ) from None
                 await asyncio.sleep(_PAUSE)
             else:

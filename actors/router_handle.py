@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.calls import Gone, ask, tell
 from actors.finding import NOT_FOUND, find_actor
-from actors.settings import RuntimeSettings, dedicated_number, router_name, shared_name
+from actors.settings import RETURN_DEADLINE, RuntimeSettings, dedicated_number, router_name, shared_name
 from agent_core.errors import PlacementError
 from agent_core.placement import home_of, rendezvous, shard_of
 from agent_core.ports import CompactionPriority, CompactionReport
@@ -19,10 +19,13 @@ from agent_core.tools.definition import ToolResources
 if TYPE_CHECKING:
     from actors.compactor_pool import SummaryRequest
 
+NO_ROUTER = "no_router"
+"""The kind of a PlacementError for what the router has not done in time: it may yet do it."""
 EXECUTOR_DEADLINE = 300.0
 """Seconds that a tool waits, beyond `scale_up_wait`, for resources that others hold."""
 
-_DEADLINE = 60.0
+_DEADLINE = RETURN_DEADLINE
+_FIND_DEADLINE = 60.0
 # What a move takes beyond the patience with the session: an actor is started for it.
 _LONG = 120.0
 _PAUSE = 0.05
@@ -136,8 +139,9 @@ class RouterHandle:
         return router
 
     async def _ask(self, shard: int, method: str, *arguments: Any, deadline: float = _DEADLINE) -> Any:
-        until = asyncio.get_running_loop().time() + deadline
+        began = asyncio.get_running_loop().time()
         while True:
+            until = began + deadline
             try:
                 async with asyncio.timeout_at(until):
                     return await ask(await self._find(shard), method, *arguments)
@@ -146,14 +150,14 @@ class RouterHandle:
             except PlacementError as error:
                 if error.kind != NOT_FOUND:
                     raise
-                reason = "it is not there"
+                reason, until = "it is not there", began + min(deadline, _FIND_DEADLINE)
             except TimeoutError:
                 reason = "it is silent"
             self._shards.pop(shard, None)
             if asyncio.get_running_loop().time() + _PAUSE >= until:
                 raise PlacementError(
-                    f"The router did not place this within {deadline:g} seconds: {reason}. See whether the runtime's"
-                    " program still runs, and look at the cluster's free resources (`ray status`).",
-                    "no_router",
+                    f"The router did not place this within {until - began:g} seconds: {reason}. See whether the"
+                    " runtime's program still runs, and look at the cluster's free resources (`ray status`).",
+                    NO_ROUTER,
                 )
             await asyncio.sleep(_PAUSE)

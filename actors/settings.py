@@ -20,6 +20,8 @@ EVALUATION_PREFIX = "evaluation/"
 
 LAST_WORDS = 0.2
 """Seconds that an actor which has no sessions any more is left to tell its clients so."""
+RETURN_DEADLINE = 180.0
+"""Seconds in which an actor that was lost should be back: Ray gives up a node whose network is gone after 65."""
 
 Durability = Literal["process", "power"]
 

@@ -14,14 +14,15 @@ from ray.exceptions import ActorUnavailableError, RuntimeEnvSetupError
 from actors.calls import Gone, ask
 from actors.journals import journal_of
 from actors.nodes import NODE_LABEL, ROLE_LABEL
-from actors.settings import RuntimeSettings
+from actors.settings import RETURN_DEADLINE, RuntimeSettings
 from agent_core.errors import PlacementError
 from agent_core.journals.blobs import JournalBlobs
 from agent_core.tools import ExecutorOptions
 from agent_core.tools.definition import ToolResources
 
+NOT_BACK = "not_back"
+"""The kind of a PlacementError for an actor that starts again, and has not been seen to: it may yet be."""
 _LONGEST_REASON = 500
-_RESTART_DEADLINE = 60.0
 _PAUSE = 0.1
 
 
@@ -113,7 +114,7 @@ async def started(name: str, actor: Any, method: str) -> Any:
 
     One that died a moment ago, or whose node did, starts again; that takes a while, and is no failure.
     """
-    until = asyncio.get_running_loop().time() + _RESTART_DEADLINE
+    until = asyncio.get_running_loop().time() + RETURN_DEADLINE
     while True:
         try:
             return await ask(actor, method)
@@ -123,7 +124,8 @@ async def started(name: str, actor: Any, method: str) -> Any:
             restarts = isinstance(error.__cause__, ActorUnavailableError)
             if not restarts or asyncio.get_running_loop().time() > until:
                 raise PlacementError(
-                    f"The actor '{name}' did not start ({error}). Its log is in the Ray dashboard.", "no_start"
+                    f"The actor '{name}' did not start ({error}). Its log is in the Ray dashboard.",
+                    NOT_BACK if restarts else "no_start",
                 ) from None
         await asyncio.sleep(_PAUSE)
 

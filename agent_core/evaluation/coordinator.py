@@ -101,6 +101,7 @@ class Coordinator:
         self._held: dict[str, list[Assignment]] = {}
         self._open: dict[tuple[str, int], tuple[Assignment, float, str]] = {}
         self._workers: dict[str, _Worker] = {}
+        self._missing: dict[str, str] = {}
         self._exhausted = False
         self._read = 0
         self._began = clock.now()
@@ -139,6 +140,13 @@ class Coordinator:
     def enter(self, worker: str) -> None:
         """A worker is about to begin. Its name is new: one that begins again has another."""
         self._workers[worker] = _Worker()
+
+    def missing(self, place: str, why: str = "") -> None:
+        """No worker can begin at that place, and why; without a reason, one can again."""
+        if why:
+            self._missing[place] = why
+        else:
+            self._missing.pop(place, None)
 
     def lost(self, worker: str) -> int:
         """The worker is no more: what it had goes out again. Returns how many assignments that is."""
@@ -304,6 +312,7 @@ class Coordinator:
                 OpenSample(id=assignment.sample.id, epoch=assignment.epoch, seconds=now - since, worker=worker)
                 for assignment, since, worker in slowest
             ),
+            waits_for=next(iter(self._missing.values()), ""),
             failure=None if failure is None else _told(failure),
         )
 

@@ -24,7 +24,8 @@ class OpenSample(Frozen):
 class RunStatus(Frozen):
     """One moment of a run. `seconds` is since its coordinator began; requests that were made again are `retried`.
 
-    `rate_limited` of them met status 429. `slowest` are the samples that have been under way the longest.
+    `rate_limited` of them met status 429. `slowest` are the samples that have been under way the longest. `waits_for`
+    is what keeps workers from beginning, if anything does.
     """
 
     run_id: str
@@ -37,4 +38,5 @@ class RunStatus(Frozen):
     retried: int = 0
     rate_limited: int = 0
     slowest: tuple[OpenSample, ...] = ()
+    waits_for: str = ""
     failure: ErrorInfo | None = None

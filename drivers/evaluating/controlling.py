@@ -171,6 +171,8 @@ def standing_lines(status: RunStatus) -> list[str]:
     state = status.state + (f": {status.reason}" if status.reason else "")
     workers = f"{status.workers} {'workers' if status.workers != 1 else 'worker'}"
     lines = [f"{status.run_id} is {state}, for {duration(status.seconds)}: {status.open:,} samples with {workers}"]
+    if status.waits_for:
+        lines.append(f"waits: {status.waits_for}")
     if status.rate_limited or status.retried:
         lines.append(f"requests made again: {status.retried:,}, of them {status.rate_limited:,} for their rate (429)")
     lines += [

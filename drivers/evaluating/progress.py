@@ -134,7 +134,7 @@ async def _lines(meter: Meter, console: Console) -> None:
 
 def bar_of(moment: Moment) -> RenderableType:
     """How far and how fast, what came of it, and what takes the longest."""
-    return Group(_Bar(moment), _Flowing(_parts(moment)), *_slowest(moment.status))
+    return Group(_Bar(moment), _Flowing(_parts(moment)), *_slowest(moment.status), *_waiting(moment.status))
 
 
 class _Bar:
@@ -180,7 +180,14 @@ def line_of(moment: Moment) -> str:
         parts.append(rate(moment.per_second))
     if moment.left is not None:
         parts.append(f"{duration(moment.left)} left")
-    return BETWEEN.join([*parts, *(part for part, _ in _parts(moment))])
+    parts += [part for part, _ in _parts(moment)]
+    if moment.status.waits_for:
+        parts.append(f"waits: {moment.status.waits_for}")
+    return BETWEEN.join(parts)
+
+
+def _waiting(status: RunStatus) -> list[Text]:
+    return [Text(f"waits: {status.waits_for}", style="yellow")] if status.waits_for else []
 
 
 def _slowest(status: RunStatus) -> list[Text]:

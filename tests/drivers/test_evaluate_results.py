@@ -266,6 +266,17 @@ def test_the_bar_and_the_line_say_how_far_how_fast_and_how_long() -> None:
             assert said in line_of(moment) or said == "72 %"
 
 
+def test_what_a_run_waits_for_is_said_on_the_bar_and_on_the_line() -> None:
+    meter = Meter(lambda: 1.0)
+    meter.status = RunStatus(run_id="r", state="running", summary=Tally(5).summary(), waits_for="no room")
+    moment = meter.read()
+    assert moment is not None
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, record=True)
+    console.print(bar_of(moment))
+    assert "waits: no room" in console.export_text()
+    assert line_of(moment).endswith("waits: no room")
+
+
 def test_nothing_is_said_of_a_rate_that_is_not_known() -> None:
     meter = Meter(lambda: 1.0)
     assert meter.read() is None

@@ -126,6 +126,14 @@ def test_what_a_lost_worker_had_goes_out_again_as_it_was_and_only_to_its_home() 
     assert {one.sample.id: one for one in again} == {one.sample.id: one for one in had}
 
 
+def test_a_place_where_no_worker_can_begin_is_told_of_until_one_can() -> None:
+    office = Office(1)
+    office.coordinator.missing("sessions/0", "no room")
+    assert office.coordinator.status().waits_for == "no room"
+    office.coordinator.missing("sessions/0")
+    assert office.coordinator.status().waits_for == ""
+
+
 def test_a_late_result_of_a_lost_worker_counts_once() -> None:
     office = Office(1)
     office.enter("a#1", "a#2")
