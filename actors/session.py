@@ -25,6 +25,7 @@ from actors.settings import LAST_WORDS, LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tool_dispatch import ToolDispatcher
 from actors.tracing import traced
+from actors.turn_tasks import OWN_RATE, SHARED_RATE, TurnTasks
 from actors.whereabouts import Whereabouts
 from agent_core import inputs
 from agent_core.clock import SystemClock
@@ -77,7 +78,9 @@ class SessionActor:
         self._workers: EvaluationWorkers | None = None
         self._tally = Tally(SystemClock().now())
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._myself: Any = None
         self._ledger = Ledger()
+        self._turns = TurnTasks(self._begin_turn, time.monotonic, OWN_RATE if capacity == 1 else SHARED_RATE)
         self._tasks: set[asyncio.Task[Any]] = set()
         hold_on_again(settings, "start")
 
@@ -113,7 +116,7 @@ class SessionActor:
                 context_limit,
                 owner=self._name,
                 node=node,
-                observer=Observers(self._tally, Metering(self._ledger, time.monotonic)),
+                observer=Observers(self._tally, Metering(self._ledger, time.monotonic), self._turns),
             )
             host = self._host = SessionHost(traced(ports, self._settings), self._capacity)
             self._whereabouts = Whereabouts(self._name, self._settings, host, journal, again=self._again)
@@ -197,6 +200,14 @@ class SessionActor:
         else:
             frame = answer_frame(request.number, value)
         context.channel.put(frame, urgent=True)
+
+    async def turn(self, number: int) -> None:
+        """Last as long as a turn: this is how Ray's dashboard gets to know of it. See `TurnTasks`."""
+        await self._turns.lasts(number)
+
+    def _begin_turn(self, name: str, number: int) -> Any:
+        self._myself = self._myself or ray.get_runtime_context().current_actor
+        return self._myself.turn.options(name=name).remote(number)
 
     def _check_tenant(self, session_id: str) -> None:
         if self._capacity == 1:
