@@ -66,7 +66,7 @@ demo: setup ## evaluate a small model on a local Ray, to a report; needs no key
 
 .PHONY: test test-core test-actors test-drivers
 test: setup ## run every test (ARGS="-k name" selects)
-	$(PY) -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	$(PY) -m pytest --numprocesses 2 $(ARGS)
 test-core: setup ## the tests without Ray, seconds
 	$(PY) -m pytest tests/core $(ARGS)
 test-actors: setup ## the tests on a local Ray cluster

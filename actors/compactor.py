@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.local_model import LocalModelHandle
+from actors.logs import log_lines
 from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tracing import traced_summaries
@@ -37,6 +38,7 @@ class CompactorActor:
         self._jobs: dict[str, asyncio.Task[Patch | CompactionFailure]] = {}
         self._finished: deque[str] = deque()
         self._held: asyncio.Task[None] | None = None
+        log_lines(settings)
         hold_on_again(settings, "start")
 
     def __repr__(self) -> str:

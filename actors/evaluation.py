@@ -16,6 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from actors.calls import Gone, ask
 from actors.finding import end_actor, find_actor
 from actors.head import Head
+from actors.logs import log_lines
 from actors.router_handle import RouterHandle
 from actors.settings import RuntimeSettings, evaluation_name, router_name, shared_name
 from actors.spawning import options, started
@@ -47,6 +48,7 @@ class EvaluationActor:
         self._running: asyncio.Task[RunEnded] | None = None
         self._held: asyncio.Task[None] | None = None
         self._over: RunEnded | None = None
+        log_lines(settings)
         hold_on_again(settings, "start")
         if not settings.tethered and ray.get_runtime_context().was_current_actor_reconstructed:
             ray.get_runtime_context().current_actor.start.options(max_task_retries=-1).remote()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import ray
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
+from actors.logs import log_lines
 from actors.metrics import export
 from actors.settings import RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
@@ -73,6 +74,7 @@ class JournalActor:
         self._exporting: asyncio.Task[None] | None = None
         self._tether = tether
         self._held: asyncio.Task[None] | None = None
+        log_lines(tether)
         hold_on_again(tether, "open")
 
     def __repr__(self) -> str:

@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 from ray.util import get_node_ip_address
 
+from actors.logs import log_lines
 from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from agent_core.errors import PlacementError, RayconteurError
@@ -41,6 +42,7 @@ class LocalModelActor:
         self._held: asyncio.Task[None] | None = None
         self._server: LocalModelServer | None = None
         self._starting = asyncio.Lock()
+        log_lines(tether)
         hold_on_again(tether, "tie")
 
     def __repr__(self) -> str:

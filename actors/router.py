@@ -16,6 +16,7 @@ from actors.dedicated import DedicatedActors
 from actors.draining import Draining
 from actors.feasibility import nodes, shortage
 from actors.finding import end_actor, names_in
+from actors.logs import log_lines
 from actors.moving import Moves
 from actors.nodes import Rooms
 from actors.router_handle import EXECUTOR_DEADLINE
@@ -42,6 +43,7 @@ class RouterActor:
         self._watching: asyncio.Task[None] | None = None
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._held: asyncio.Task[None] | None = None
+        log_lines(settings)
         hold_on_again(settings, "settings")
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ from actors.compaction_dispatch import CompactionDispatcher
 from actors.envelopes import Frame, Request, SessionMoved, answer_frame, refusal_frame
 from actors.finding import dead_jobs
 from actors.journals import journal_of
+from actors.logs import log_lines
 from actors.metrics import export
 from actors.operations import OPERATIONS, RECALL, Context
 from actors.resting import put_idle_away
@@ -82,6 +83,7 @@ class SessionActor:
         self._ledger = Ledger()
         self._turns = TurnTasks(self._begin_turn, time.monotonic, OWN_RATE if capacity == 1 else SHARED_RATE)
         self._tasks: set[asyncio.Task[Any]] = set()
+        log_lines(settings, busy=capacity > 1)
         hold_on_again(settings, "start")
 
     def __repr__(self) -> str:

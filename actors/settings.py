@@ -24,6 +24,7 @@ RETURN_DEADLINE = 180.0
 """Seconds in which an actor that was lost should be back: Ray gives up a node whose network is gone after 65."""
 
 Durability = Literal["process", "power"]
+LogLevel = Literal["debug", "info", "warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class RuntimeSettings:
     Times are in seconds: a client that is not heard of for a `lease` is let go, and a tool waits for `scale_up_wait`
     for a node that has what it asks for. A session that nobody has wanted anything of for `put_away_after` is put away,
     and sooner in an actor that takes more than `actor_memory` bytes. Where `traces` are not set, each process looks for
-    an endpoint in its own environment.
+    an endpoint in its own environment. Where no `log_level` is, shared session actors log warnings, the others more.
     """
 
     namespace: str
@@ -62,6 +63,7 @@ class RuntimeSettings:
     node_id: str | None = None
     journal: str | None = None
     traces: TraceSettings | None = None
+    log_level: LogLevel | None = None
 
     @property
     def journal_place(self) -> str:
@@ -106,6 +108,7 @@ class Options(TypedDict, total=False):
     scale_up_wait: float | None
     put_away_after: float | None
     actor_memory: int | None
+    log_level: LogLevel | None
 
 
 SESSIONS_AT_ONCE = 100
@@ -147,6 +150,8 @@ def _objection(name: str, value: object) -> str | None:
             return None if isinstance(value, str) else "a DSN, env:NAME or file:PATH"
         case "durability":
             return None if value in {"process", "power"} else "'process' or 'power'"
+        case "log_level":
+            return None if value in {"debug", "info", "warning"} else "'debug', 'info' or 'warning'"
         case "lease":
             return None if number >= _SHORTEST_LEASE else f"{_SHORTEST_LEASE} seconds or more"
         case "put_away_after":

@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 
+from actors.logs import log_lines
 from actors.settings import RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tracing import traced_tools
@@ -59,6 +60,7 @@ class ToolExecutorActor:
         self._runtime = runtime
         self._held: asyncio.Task[None] | None = None
         self._started = False
+        log_lines(runtime)
         hold_on_again(runtime, "ping")
 
     def __repr__(self) -> str:

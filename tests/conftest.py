@@ -7,9 +7,11 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.postgres import PostgresCluster, running
 
@@ -42,12 +44,17 @@ def pytest_configure() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together where there are several workers, and those of the shared cluster in one."""
-    for item in items:
-        where = item.path.relative_to(Path(__file__).parent)
-        item.add_marker(pytest.mark.xdist_group("actors" if where.parts[0] == "actors" else where.as_posix()))
+class ByFile(LoadScopeScheduling):
+    """Keeps the tests of a file together where there are several workers, and those of the shared cluster in one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "tests/actors" if file.startswith("tests/actors/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Which worker has which tests, whatever `--dist` says."""
+    return ByFile(config, log)
 
 
 def pytest_collection_finish() -> None:
