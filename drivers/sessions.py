@@ -1,4 +1,4 @@
-"""`python -m drivers.sessions`: lists, shows, forks, exports and deletes the sessions of a journal.
+"""`python -m drivers.sessions`: lists, shows, forks, exports, fences and deletes sessions of a journal.
 
 The rule here: it needs no cluster. It works on the journal itself, also while a runtime uses it, and what only looks
 changes nothing.
@@ -181,6 +181,27 @@ async def prune_command(what: PruneOptions, place: JournalOptions) -> int:
     async with writing(place) as journal:
         number = await removing.delete(journal, sessions, before)
     print(f"{several(number, 'session')} deleted", file=sys.stderr)
+    return 0
+
+
+@app.command("fence")
+@grouped
+async def fence_command(place: JournalOptions, *, yes: YesOption = False) -> int:
+    """Let no program write that has a session open now: for a journal that was restored from a copy.
+
+    Every session goes on with whoever opens it next. A program that has one open is told with its next message.
+    """
+    from drivers.chatting.figures import several
+    from drivers.listing.asking import confirmed
+    from drivers.listing.journals import writing
+
+    question = "Every program that has a session of this journal open will lose it. Go on?"
+    if not yes and not await confirmed(question, "Write --yes to fence without being asked."):
+        print("nothing was changed", file=sys.stderr)
+        return FAILURE
+    async with writing(place) as journal:
+        number = await journal.fence()
+    print(f"{several(number, 'session')} fenced: whoever had one open before is refused", file=sys.stderr)
     return 0
 
 

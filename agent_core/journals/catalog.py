@@ -41,6 +41,14 @@ class SessionCatalog(Protocol):
         """
         ...
 
+    async def fence(self) -> int:
+        """Fence every owner that there is or was, also of sessions that are not here; of how many sessions that are.
+
+        For a journal that is older than some of its owners: one that was restored. Each session goes on with whoever
+        claims it next.
+        """
+        ...
+
 
 class FullJournal(BlobJournal, SessionCatalog, Protocol):
     """The port with everything that goes beside it."""

@@ -10,17 +10,19 @@ from dataclasses import replace
 
 from agent_core.errors import Fenced, JournalError, SequenceGap
 from agent_core.journals.batching import Batcher
-from agent_core.journals.rules import Head
+from agent_core.journals.rules import FENCE, Head
 from agent_core.journals.wire import (
     Answer,
     Deleted,
     Operation,
     Page,
+    Raised,
     RawAppend,
     RawBlob,
     RawClaim,
     RawDelete,
     RawExpiry,
+    RawFence,
     RawSnapshot,
     decode_records,
     encode_append,
@@ -110,6 +112,13 @@ class JournalClient(ABC):
     async def delete_idle(self, before: float, limit: int = 100) -> Sequence[SessionId]:
         """See `SessionCatalog.delete_idle`."""
         return await self._delete(RawExpiry(before, limit))
+
+    async def fence(self) -> int:
+        """See `SessionCatalog.fence`."""
+        [answer] = await self.submit([RawFence(FENCE)])
+        if not isinstance(answer, Raised):
+            raise _copy(answer)
+        return answer.sessions
 
     async def _delete(self, operation: RawDelete | RawExpiry) -> Sequence[SessionId]:
         [answer] = await self.submit([operation])

@@ -86,6 +86,13 @@ def read_floor(connection: Connection) -> int:
     return int(found) if found else 0
 
 
+def raise_epochs(connection: Connection, step: int) -> tuple[int, int]:
+    """Raise the epoch of every session, and the floor above all of them: how many sessions there are, and the floor."""
+    raised = connection.execute(update(SESSIONS).values(epoch=SESSIONS.c.epoch + step)).rowcount
+    highest = connection.execute(select(func.max(SESSIONS.c.epoch))).scalar() or 0
+    return raised, raise_floor(connection, max(highest, read_floor(connection) + step))
+
+
 def raise_floor(connection: Connection, epoch: int) -> int:
     """Have sessions that are made from now on begin above this epoch, and return where they do."""
     query = select(META.c.value).where(META.c.key == EPOCH_FLOOR_KEY).with_for_update()

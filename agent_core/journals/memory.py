@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from agent_core.entries import Opened
 from agent_core.errors import JournalError
 from agent_core.journals.info import SessionInfo
-from agent_core.journals.rules import PUBLISH_GRACE, Head, Span, judge, judge_snapshot, refuse_shape, taken
+from agent_core.journals.rules import FENCE, PUBLISH_GRACE, Head, Span, judge, judge_snapshot, refuse_shape, taken
 from agent_core.journals.wire import uses
 from agent_core.messages import SessionId
 from agent_core.ports import Append, Claim, JournalOutcome, Record, Snapshot
@@ -129,6 +129,13 @@ class MemoryJournal:
         for name in names:
             await self.delete(name)
         return names
+
+    async def fence(self) -> int:
+        """See `SessionCatalog.fence`."""
+        for log in self._logs.values():
+            log.epoch += FENCE
+        self._floor = max([self._floor + FENCE, *(log.epoch for log in self._logs.values())])
+        return len(self._logs)
 
     def _sweep(self) -> None:
         """Drop the code of tools that no session uses."""

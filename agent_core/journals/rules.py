@@ -11,6 +11,7 @@
    the later record is kept.
 7. A session that was deleted is as one that never was, but that a new one of its id gets a higher epoch: an owner of
    the old one is never an owner of the new one.
+8. A fence raises the epoch of every session that is there, was or will be: no owner of before it writes any more.
 """
 
 from typing import NamedTuple
@@ -21,6 +22,9 @@ from agent_core.ports import Append
 PUBLISH_GRACE = 600.0
 """Seconds. Tools' code is published before the session that uses it is opened, so it is kept for as long as this
 whoever refers to it; afterwards it goes with the first deletion that finds no session using it."""
+
+FENCE = 1_000_000
+"""By how much a fence raises epochs: by more than any session can have been claimed since the journal was copied."""
 
 
 class Head(NamedTuple):

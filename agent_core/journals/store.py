@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Insert, Table, bindparam, insert, select, upd
 from sqlalchemy.dialects import postgresql, sqlite
 
 from agent_core.errors import JournalError
-from agent_core.journals.deletion import delete_sessions, expired, lock_blobs, raise_floor, read_floor
+from agent_core.journals.deletion import delete_sessions, expired, lock_blobs, raise_epochs, raise_floor, read_floor
 from agent_core.journals.reading import label_text, read_page
 from agent_core.journals.rules import Head, Span, judge, judge_snapshot, taken
 from agent_core.journals.schema import BLOBS, ENTRIES, LABELS, PUBLISHED, SESSIONS, SNAPSHOTS, USES
@@ -23,11 +23,13 @@ from agent_core.journals.wire import (
     Answer,
     Deleted,
     Operation,
+    Raised,
     RawAppend,
     RawBlob,
     RawClaim,
     RawDelete,
     RawExpiry,
+    RawFence,
     RawSnapshot,
     session_of,
 )
@@ -154,6 +156,8 @@ class Group:
             case RawExpiry(before, limit):
                 self.flush()
                 return self._delete(expired(self._connection, before, limit))
+            case RawFence(step):
+                return self._fence(step)
             case _:
                 assert_never(operation)
 
@@ -213,6 +217,14 @@ class Group:
             for name in names:
                 self._heads.pop(name, None)
         return Deleted([name for name, _ in found])
+
+    def _fence(self, step: int) -> Raised:
+        """Raise every epoch, with those that this group has read."""
+        self.flush()
+        sessions, self._floor = raise_epochs(self._connection, step)
+        for tracked in self._heads.values():
+            tracked.head = tracked.head._replace(epoch=tracked.head.epoch + step)
+        return Raised(sessions)
 
     def _row(self, append: RawAppend, seq: int, at: float, kind: str, body: bytes) -> dict[str, Any]:
         digest = None

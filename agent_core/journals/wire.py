@@ -68,6 +68,12 @@ class RawExpiry(NamedTuple):
     limit: int
 
 
+class RawFence(NamedTuple):
+    """Every session's epoch raised by `step`, and that of sessions which are not there."""
+
+    step: int
+
+
 class RawBlob(NamedTuple):
     """Bytes to be kept once under `digest`, their SHA-256 as hexadecimal digits."""
 
@@ -97,15 +103,21 @@ class Deleted(NamedTuple):
     ids: Sequence[str]
 
 
-Operation = RawAppend | RawClaim | RawBlob | RawSnapshot | RawDelete | RawExpiry
-Answer = Head | Deleted | JournalError | None
-"""A claim is answered with the new head, a deletion with what was deleted, the others with None; each with its refusal
-or the journal's failure."""
+class Raised(NamedTuple):
+    """How many sessions had their epoch raised."""
+
+    sessions: int
+
+
+Operation = RawAppend | RawClaim | RawBlob | RawSnapshot | RawDelete | RawExpiry | RawFence
+Answer = Head | Deleted | Raised | JournalError | None
+"""A claim is answered with the new head, a deletion with what was deleted, a fence with how many it holds for, the
+others with None; each with its refusal or the journal's failure."""
 
 
 def session_of(operation: Operation) -> str | None:
     """The session that the operation is about, if it is about one."""
-    return None if isinstance(operation, RawBlob | RawExpiry) else operation.session_id
+    return None if isinstance(operation, RawBlob | RawExpiry | RawFence) else operation.session_id
 
 
 def encode_append(append: Append) -> RawAppend | JournalError:
@@ -155,14 +167,14 @@ def weigh(operation: Operation) -> int:
             return 200 + (len(operation.first[2]) if operation.first else 0)
         case RawBlob() | RawSnapshot():
             return 200 + len(operation.data)
-        case RawDelete() | RawExpiry():
+        case RawDelete() | RawExpiry() | RawFence():
             return 200
         case _:
             assert_never(operation)
 
 
 _OPERATIONS: dict[str, type[Operation]] = {
-    kind.__name__: kind for kind in (RawAppend, RawClaim, RawBlob, RawSnapshot, RawDelete, RawExpiry)
+    kind.__name__: kind for kind in (RawAppend, RawClaim, RawBlob, RawSnapshot, RawDelete, RawExpiry, RawFence)
 }
 
 
@@ -177,7 +189,7 @@ def unpack_operations(envelope: bytes) -> list[Operation]:
 
 
 _ANSWERS: dict[str, Callable[..., Answer]] = {
-    kind.__name__: kind for kind in (Head, Deleted, Fenced, SequenceGap, JournalError)
+    kind.__name__: kind for kind in (Head, Deleted, Raised, Fenced, SequenceGap, JournalError)
 }
 
 
@@ -192,7 +204,7 @@ def _packed(answer: Answer) -> tuple[Any, ...] | None:
             return None
         case JournalError():
             return type(answer).__name__, answer.message, answer.kind
-        case Head() | Deleted():
+        case Head() | Deleted() | Raised():
             return type(answer).__name__, *answer
         case _:
             assert_never(answer)

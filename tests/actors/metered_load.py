@@ -54,6 +54,8 @@ async def _round(runtime: Runtime, server: ScriptedServer, number: int) -> None:
 
 async def _killed(runtime: Runtime) -> None:
     """A session that loses its process in the middle of a turn."""
+    # What was counted until now has been handed over, to Ray and by Ray, before the process goes.
+    await asyncio.sleep(4.0)
     session = await runtime.session("two-0")
     await session.submit('call wait {"seconds": 60}')
     while (await session.status()).state != "awaiting_tools":
@@ -78,7 +80,7 @@ async def main(data: Path) -> None:
             "local", data_dir=data, dashboard=True, sessions_per_actor=100, session_actors=1, max_concurrent_requests=1
         ) as runtime,
     ):
-        _say(ready=True)
+        _say(ready=True, dashboard=runtime.dashboard_hint)
         for number in range(100):
             if not await _told():
                 return

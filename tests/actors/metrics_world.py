@@ -18,6 +18,7 @@ from typing import Any
 
 import aiohttp
 import yaml
+from aiohttp import web
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _PATIENCE = 60.0
@@ -71,11 +72,44 @@ async def eventually(claim: Callable[[], Awaitable[bool]]) -> bool:
     return await claim()
 
 
-class Load:
-    """The program under load, see `metered_load.py`."""
+class GrafanaStandIn:
+    """Answers as Grafana and Prometheus do to what asks whether they are there, and remembers what else was wanted."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self) -> None:
+        self.wanted: list[str] = []
+        self.url = ""
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        match request.path:
+            case "/api/health":
+                return web.json_response({"database": "ok"})
+            case "/api/v1/query":
+                return web.json_response({"status": "success", "data": {"resultType": "vector", "result": []}})
+            case _:
+                self.wanted.append(request.path_qs)
+                return web.Response(text="<p>a dashboard</p>", content_type="text/html")
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen while entered."""
+        runner = web.ServerRunner(web.Server(self._answer))
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+
+class Load:
+    """The program under load, see `metered_load.py`. `dashboard` says where Ray's is."""
+
+    dashboard = ""
+
+    def __init__(self, process: asyncio.subprocess.Process, grafana: GrafanaStandIn) -> None:
+        self._process, self.grafana = process, grafana
 
     async def told(self) -> dict[str, Any]:
         """The next thing that it says."""
@@ -95,22 +129,31 @@ class Load:
 @asynccontextmanager
 async def loaded_cluster() -> AsyncIterator[tuple[Load, Path]]:
     """A cluster of its own with the program on it, and the directory where Ray keeps that cluster's files."""
+    grafana = GrafanaStandIn()
+    async with grafana.running(), _loaded_cluster(grafana) as loaded:
+        yield loaded
+
+
+@asynccontextmanager
+async def _loaded_cluster(grafana: GrafanaStandIn) -> AsyncIterator[tuple[Load, Path]]:
     # The sockets that Ray makes there allow no longer path.
     place = tempfile.mkdtemp(prefix="rc-", dir="/tmp")
     (dashboards := Path(place, "dashboards")).mkdir()
-    shutil.copy(ROOT / "deploy/grafana/dashboards/rayconteur.json", dashboards)
     environment = {
         **os.environ,
         "RAY_TMPDIR": place,
         "RAY_METRICS_GRAFANA_DASHBOARD_OUTPUT_DIR": str(dashboards),
+        "RAY_GRAFANA_DATA_DASHBOARD_UID": "rayconteur",
+        "RAY_GRAFANA_HOST": grafana.url,
+        "RAY_PROMETHEUS_HOST": grafana.url,
         "RAY_metrics_report_interval_ms": "1000",
     }
     command = [sys.executable, "-m", "tests.actors.metered_load", f"{place}/data"]
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, cwd=ROOT, env=environment)
-    load = Load(process)
+    load = Load(process, grafana)
     try:
-        await load.told()
+        load.dashboard = (await load.told())["dashboard"]
         yield load, Path(place) / "ray"
     finally:
         await _end(process)

@@ -13,6 +13,7 @@ import pytest_asyncio
 import yaml
 
 from agent_core.metering.instruments import INSTRUMENTS, Instrument
+from benchmarks.screenshots import browser_at
 from tests.actors.metrics_world import ROOT, Load, Prometheus, eventually, loaded_cluster, running_prometheus
 
 pytestmark = [
@@ -120,7 +121,7 @@ async def test_no_tag_bears_the_id_of_a_session_or_of_a_turn(prometheus: Prometh
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_grafana_that_ray_configures_has_the_dashboard_beside_its_own(loaded: tuple[Load, Path]) -> None:
+async def test_the_dashboard_goes_over_the_one_that_ray_shows_beside_its_core(loaded: tuple[Load, Path]) -> None:
     _, ray = loaded
     provisioning = ray / "session_latest/metrics/grafana/provisioning/dashboards/default.yml"
 
@@ -129,13 +130,28 @@ async def test_the_grafana_that_ray_configures_has_the_dashboard_beside_its_own(
 
     assert await eventually(written)
     [provider] = yaml.safe_load(provisioning.read_text())["providers"]
-    place = Path(provider["options"]["path"])
+    rays = Path(provider["options"]["path"]) / "data_grafana_dashboard.json"
+    assert json.loads(rays.read_text())["uid"] == json.loads(DASHBOARD.read_text())["uid"]
 
-    async def together() -> bool:
-        return {"rayconteur.json", "default_grafana_dashboard.json"} <= {file.name for file in place.iterdir()}
 
-    assert await eventually(together)
-    assert (place / "rayconteur.json").read_bytes() == DASHBOARD.read_bytes()
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed: apt-get install chromium")
+async def test_the_metrics_tab_of_rays_dashboard_asks_grafana_for_this_one(loaded: tuple[Load, Path]) -> None:
+    load, _ = loaded
+    uid = json.loads(DASHBOARD.read_text())["uid"]
+    url = re.search(r"http://\S+", load.dashboard)
+    assert url
+    async with browser_at(url.group()) as page:
+        await page.goto(f"{url.group()}/#/metrics")
+        await page.get_by_role("tab", name="Ray Data").click()
+        frame = page.locator(f"iframe[src*='/d/{uid}/']")
+        await frame.wait_for()
+        assert "var-datasource=Prometheus" in str(await frame.get_attribute("src"))
+
+    async def wanted() -> bool:
+        return any(path.startswith(f"/d/{uid}/") for path in load.grafana.wanted)
+
+    assert await eventually(wanted)
 
 
 def test_the_configuration_and_the_rules_are_right_and_each_alert_sounds_when_it_must() -> None:

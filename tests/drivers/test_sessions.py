@@ -288,6 +288,21 @@ async def test_whoever_has_a_session_open_that_is_deleted_is_told_and_nothing_of
         assert await runtime.sessions() == []
 
 
+async def test_a_fence_takes_a_session_from_whoever_has_it_open_and_leaves_it_to_the_next(world: World) -> None:
+    async with world.runtime() as runtime:
+        session = await runtime.session("live", **world.settings)
+        await session.ask("one")
+        asked = await world.run("fence")
+        assert (asked.code, "Write --yes" in asked.err) == (2, True)
+        await session.ask("two")
+        fenced = await world.run("fence", "--yes")
+        assert (fenced.code, fenced.err) == (0, "1 session fenced: whoever had one open before is refused\n")
+        with pytest.raises(Fenced):
+            await session.ask("three")
+        again = await runtime.session("live")
+        assert await again.ask("four") == "You said: four"
+
+
 async def _keep_asking(session: object) -> None:
     number = 0
     while True:

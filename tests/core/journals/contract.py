@@ -338,6 +338,20 @@ class JournalContract:
         info = await journal.session_info(S)
         assert info is None or (info.epoch, info.owner) == (claim.epoch, "new")
 
+    async def test_a_fence_refuses_every_owner_of_before_it_and_nobody_after_it(self, journal: FullJournal) -> None:
+        gone, kept = SessionId("gone"), SessionId("kept")
+        before = await written(journal, gone, 2)
+        epoch = await written(journal, kept, 2)
+        assert await journal.delete(gone)
+        assert await journal.fence() == 1
+        old = await journal.append([append(kept, epoch, 3, said("late")), append(gone, before, 1, OPENED)])
+        assert [type(outcome) for outcome in old] == [Fenced, Fenced]
+        for name, first in ((kept, 3), (gone, 1), (SessionId("new"), 1)):
+            claim = await journal.claim(name, "somebody else")
+            assert claim.epoch > epoch + 1000
+            assert len(claim.records) == first - 1
+            assert await journal.append([append(name, claim.epoch, first, OPENED)]) == [None]
+
     async def test_sessions_not_written_to_since_a_time_are_deleted_in_batches(self, journal: FullJournal) -> None:
         for number in range(7):
             name = SessionId(f"s{number}")

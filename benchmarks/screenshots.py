@@ -1,0 +1,128 @@
+"""The README's pictures of the Ray dashboard: `make bench NAME=screenshots`. Needs Chromium.
+
+The rule here: what is shown has happened. Sessions on a local cluster speak with the scripted model and use a tool; one
+turn fails, one is under way. Then a real browser looks at the dashboard's own pages and saves them in `docs/`.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page, async_playwright
+
+from actors import Runtime
+from actors.finding import listed_actors
+from agent_core.errors import ProviderError
+from agent_core.scripted import Fault, Knobs
+from agent_core.scripted.server import ScriptedServer
+from benchmarks.rig import MODEL
+from examples.streaming_tool import weather
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+WIDTH, HEIGHT = 1360, 760
+CITIES = ("Rome", "Oslo", "Paris", "Cairo")
+_PACKED = 12
+_IMPATIENT_S = 3.0
+# As root, which a container often is, Chromium starts only without its sandbox.
+_FLAGS = ["--disable-gpu", "--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+_LOADED_MS = 30_000
+
+
+async def converse(runtime: Runtime, server: ScriptedServer, key: Path) -> None:
+    """Let things happen: turns with tools, one that fails, one that is under way."""
+    config: dict[str, Any] = {"model": f"anthropic/{MODEL}", "base_url": server.url, "api_key": f"file:{key}"}
+    holiday = await runtime.session("holiday", tools=[weather], timeout=_IMPATIENT_S, **config)
+    for city in CITIES:
+        await holiday.ask(f'call weather {{"city": "{city}"}}')
+    desk = [await runtime.session(f"desk-{n}", sessions_per_actor=100, **config) for n in range(_PACKED)]
+    await asyncio.gather(*(session.ask(f"question {n}") for n, session in enumerate(desk)))
+    server.knobs = Knobs(faults={"overloaded": Fault(every=1)})
+    with suppress(ProviderError):
+        await holiday.ask("nobody answers")
+    server.knobs = Knobs(first_byte_s=60.0)
+    patient, asked = await runtime.session("archive", **config), server.stats.requests
+    await patient.submit("what takes long")
+    await server.seen(asked + 1)
+
+
+async def token() -> str:
+    """What the dashboard asks for."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    process = await asyncio.create_subprocess_exec(ray, "get-auth-token", stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    return said.decode().split()[-1]
+
+
+@asynccontextmanager
+async def browser_at(url: str) -> AsyncIterator[Page]:
+    """A page of a browser that has the cluster's token."""
+    headers = {"Authorization": f"Bearer {await token()}"}
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_FLAGS)
+        size = {"width": WIDTH, "height": HEIGHT}
+        context = await chromium.new_context(viewport=size, extra_http_headers=headers)  # type: ignore[arg-type]
+        page = await context.new_page()
+        page.set_default_timeout(_LOADED_MS)
+        await page.goto(url)
+        yield page
+        await chromium.close()
+
+
+async def look(page: Page, url: str, docs: Path) -> list[Path]:
+    """Save each picture; their paths."""
+    saved: list[Path] = []
+
+    async def save(name: str) -> None:
+        await page.wait_for_timeout(1500)
+        saved.append(docs / f"dashboard-{name}.png")
+        await page.screenshot(path=saved[-1])
+
+    actors = {actor.name: actor.id for actor in await asyncio.to_thread(listed_actors)}
+    await page.goto(f"{url}/#/actors")
+    await page.get_by_text("sessions/0").first.wait_for()
+    await save("actors")
+    await page.goto(f"{url}/#/actors/{actors['session/0']}")
+    turn = page.get_by_text("holiday u1", exact=True).first
+    await turn.wait_for()
+    await turn.scroll_into_view_if_needed()
+    await save("turns")
+    await page.goto(f"{url}/#/actors/{actors['session/0']}")
+    await page.get_by_role("tab", name="STDERR").first.click()
+    line = page.get_by_text(re.compile("session=holiday turn=u1")).first
+    await line.wait_for()
+    await line.scroll_into_view_if_needed()
+    await save("log")
+    return saved
+
+
+async def main(docs: Path) -> None:
+    """Run it all."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with (
+            ScriptedServer() as server,
+            Runtime("local", data_dir=directory, session_actors=2) as runtime,
+        ):
+            url = re.search(r"http://\S+", runtime.dashboard_hint)
+            if url is None:
+                sys.exit("The dashboard of Ray did not start: install `ray[default]`.")
+            (key := Path(directory, "key")).write_text("none")
+            await converse(runtime, server, key)
+            async with browser_at(url.group()) as page:
+                for path in await look(page, url.group(), docs):
+                    print(path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--docs", type=Path, default=DOCS, help="where the pictures are saved")
+    if shutil.which("chromium") is None:
+        sys.exit("Chromium is not installed: apt-get install chromium")
+    asyncio.run(main(parser.parse_args().docs))
