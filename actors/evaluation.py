@@ -21,7 +21,7 @@ from actors.router_handle import RouterHandle
 from actors.settings import RuntimeSettings, evaluation_name, router_name, shared_name
 from actors.spawning import options, started
 from actors.supervising import supervise
-from actors.tethers import hold_on, hold_on_again
+from actors.tethers import hold_on, hold_on_again, was_restarted
 from actors.threads import in_thread
 from agent_core.clock import SystemClock
 from agent_core.errors import ConfigError, PlacementError
@@ -50,7 +50,7 @@ class EvaluationActor:
         self._over: RunEnded | None = None
         log_lines(settings)
         hold_on_again(settings, "start")
-        if not settings.tethered and ray.get_runtime_context().was_current_actor_reconstructed:
+        if not settings.tethered and was_restarted():
             ray.get_runtime_context().current_actor.start.options(max_task_retries=-1).remote()
 
     def __repr__(self) -> str:

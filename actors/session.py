@@ -23,7 +23,7 @@ from actors.metrics import export
 from actors.operations import OPERATIONS, RECALL, Context
 from actors.resting import put_idle_away
 from actors.settings import LAST_WORDS, LOCAL_MODEL_NAME, RuntimeSettings
-from actors.tethers import hold_on, hold_on_again
+from actors.tethers import hold_on, hold_on_again, was_restarted
 from actors.tool_dispatch import ToolDispatcher
 from actors.tracing import traced
 from actors.turn_tasks import OWN_RATE, SHARED_RATE, TurnTasks
@@ -66,7 +66,7 @@ class SessionActor:
     """
 
     def __init__(self, name: str, settings: RuntimeSettings, capacity: int, *, again: bool = False) -> None:
-        self._again = again or bool(ray.get_runtime_context().was_current_actor_reconstructed)
+        self._again = again or was_restarted()
         self._name, self._settings, self._capacity = name, settings, capacity
         self._tenant: str | None = None
         self._channels: dict[str, Channel] = {}
@@ -87,7 +87,7 @@ class SessionActor:
         hold_on_again(settings, "start")
 
     def __repr__(self) -> str:
-        return f"Session[{self._name}]"
+        return f"Session[{self._name}]" if self._capacity == 1 else f"Sessions[{self._name}, up to {self._capacity:,}]"
 
     # --- the main loop ----------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ a call to the router that fails, and no router being found again, as it is when 
 """
 
 import asyncio
+import warnings
 
 import ray
 from ray.exceptions import RayError
@@ -37,6 +38,14 @@ async def hold_on(settings: RuntimeSettings) -> None:
     ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 
 
+def was_restarted() -> bool:
+    """Whether the actor that this is called in takes the place of one that was lost."""
+    with warnings.catch_warnings():
+        # Ray's own way to tell calls what Ray calls deprecated, in the log of every actor.
+        warnings.simplefilter("ignore")
+        return bool(ray.get_runtime_context().was_current_actor_reconstructed)
+
+
 def hold_on_again(settings: RuntimeSettings | None, method: str) -> None:
     """Have an actor that was started again call its own `method`, which takes hold, as nobody else may ever call it.
 
@@ -45,7 +54,7 @@ def hold_on_again(settings: RuntimeSettings | None, method: str) -> None:
     context = ray.get_runtime_context()
     if (name := context.get_actor_name()) is None:
         return
-    restarted = bool(context.was_current_actor_reconstructed)
+    restarted = was_restarted()
     note_start(name, restarted=restarted)
     if settings is not None and settings.tethered and restarted:
         # To itself, too, an actor that starts again is unavailable until the cluster says otherwise.

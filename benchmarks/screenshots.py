@@ -27,20 +27,20 @@ from benchmarks.rig import MODEL
 from examples.streaming_tool import weather
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-WIDTH, HEIGHT = 1360, 760
-CITIES = ("Rome", "Oslo", "Paris", "Cairo")
+WIDTH, HEIGHT, _TALL = 1360, 900, 1330
+_CITIES = ("Rome", "Oslo", "Paris", "Cairo")
 _PACKED = 12
 _IMPATIENT_S = 3.0
 # As root, which a container often is, Chromium starts only without its sandbox.
 _FLAGS = ["--disable-gpu", "--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-_LOADED_MS = 30_000
+_LOADED_MS, _SETTLED_MS = 30_000, 1_500
 
 
 async def converse(runtime: Runtime, server: ScriptedServer, key: Path) -> None:
     """Let things happen: turns with tools, one that fails, one that is under way."""
     config: dict[str, Any] = {"model": f"anthropic/{MODEL}", "base_url": server.url, "api_key": f"file:{key}"}
     holiday = await runtime.session("holiday", tools=[weather], timeout=_IMPATIENT_S, **config)
-    for city in CITIES:
+    for city in _CITIES:
         await holiday.ask(f'call weather {{"city": "{city}"}}')
     desk = [await runtime.session(f"desk-{n}", sessions_per_actor=100, **config) for n in range(_PACKED)]
     await asyncio.gather(*(session.ask(f"question {n}") for n, session in enumerate(desk)))
@@ -80,26 +80,26 @@ async def look(page: Page, url: str, docs: Path) -> list[Path]:
     """Save each picture; their paths."""
     saved: list[Path] = []
 
-    async def save(name: str) -> None:
-        await page.wait_for_timeout(1500)
+    async def save(name: str, height: int) -> None:
+        await page.set_viewport_size({"width": WIDTH, "height": height})
+        await page.wait_for_timeout(_SETTLED_MS)
         saved.append(docs / f"dashboard-{name}.png")
         await page.screenshot(path=saved[-1])
 
-    actors = {actor.name: actor.id for actor in await asyncio.to_thread(listed_actors)}
     await page.goto(f"{url}/#/actors")
-    await page.get_by_text("sessions/0").first.wait_for()
-    await save("actors")
+    await page.get_by_text("sessions/0", exact=True).first.wait_for()
+    await save("actors", HEIGHT)
+    actors = {actor.name: actor.id for actor in await asyncio.to_thread(listed_actors)}
     await page.goto(f"{url}/#/actors/{actors['session/0']}")
-    turn = page.get_by_text("holiday u1", exact=True).first
-    await turn.wait_for()
-    await turn.scroll_into_view_if_needed()
-    await save("turns")
-    await page.goto(f"{url}/#/actors/{actors['session/0']}")
-    await page.get_by_role("tab", name="STDERR").first.click()
-    line = page.get_by_text(re.compile("session=holiday turn=u1")).first
-    await line.wait_for()
-    await line.scroll_into_view_if_needed()
-    await save("log")
+    await page.get_by_text("session=holiday turn=u1").first.wait_for()
+    await page.get_by_text("Tasks History").click()
+    # The list is in no order, and has ten rows. Its last filter is for the kind of task.
+    kind = page.get_by_role("combobox").last
+    await kind.fill("SessionActor.turn")
+    await kind.press("Enter")
+    await page.get_by_text("holiday u1", exact=True).first.wait_for()
+    await page.mouse.wheel(0, _TALL)
+    await save("session", _TALL)
     return saved
 
 
