@@ -6,6 +6,7 @@ is done by another. How many jobs it has at once is the router's to say.
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from ray.exceptions import RayError
 
 from actors.local_model import LocalModelHandle
 from actors.logs import log_lines
+from actors.metrics import export
 from actors.settings import LOCAL_MODEL_NAME, RuntimeSettings
 from actors.tethers import hold_on, hold_on_again
 from actors.tracing import traced_summaries
@@ -21,6 +23,8 @@ from agent_core.clock import SystemClock
 from agent_core.compaction.local import within
 from agent_core.compaction.summarising import Summariser
 from agent_core.errors import ErrorInfo
+from agent_core.metering.ledger import Ledger
+from agent_core.metering.summaries import MeteredModel
 from agent_core.models import context_limit
 from agent_core.ports import CompactionFailure, CompactionJob, Patch
 from agent_core.providers.addressed import AddressedModel
@@ -37,7 +41,8 @@ class CompactorActor:
         self._summariser: Summariser | None = None
         self._jobs: dict[str, asyncio.Task[Patch | CompactionFailure]] = {}
         self._finished: deque[str] = deque()
-        self._held: asyncio.Task[None] | None = None
+        self._ledger = Ledger()
+        self._tasks: list[asyncio.Task[None]] = []
         log_lines(settings)
         hold_on_again(settings, "start")
 
@@ -93,12 +98,12 @@ class CompactorActor:
             settings, clock = self._settings, SystemClock()
             model = build_model(settings.max_concurrent_requests, clock, random.Random())
             local = LocalModelHandle(LOCAL_MODEL_NAME, settings.namespace, tethered=settings.tethered)
-            addressed = AddressedModel(model, local.base_url)
-            self._summariser = Summariser(
-                traced_summaries(addressed, clock, settings, self._name), clock, context_limit
-            )
+            metered = MeteredModel(AddressedModel(model, local.base_url), self._ledger, time.monotonic)
+            self._summariser = Summariser(traced_summaries(metered, clock, settings, self._name), clock, context_limit)
+            loop = asyncio.get_running_loop()
+            self._tasks.append(loop.create_task(export(self._ledger)))
             if settings.tethered:
-                self._held = asyncio.get_running_loop().create_task(hold_on(settings))
+                self._tasks.append(loop.create_task(hold_on(settings)))
         return self._summariser
 
 

@@ -83,7 +83,9 @@ async def _program(directory: Path, url: str, load: Load) -> asyncio.subprocess.
 def _now(program: int) -> dict[str, int]:
     """The memory that each process has to itself, of a kind with several the sum."""
     kinds = {kind: found(kind) for kind in ("coordinator", "session actor", "journal")}
-    kinds[_PROGRAM] = [psutil.Process(program)]
+    with suppress(psutil.NoSuchProcess):
+        # It may have ended since it was last seen.
+        kinds[_PROGRAM] = [psutil.Process(program)]
     seen: dict[str, int] = {}
     for kind, processes in kinds.items():
         with suppress(psutil.Error):

@@ -141,16 +141,16 @@ class Check:
     async def _joined_from_the_head(self, lost: Machine) -> None:
         """A program on a machine of the cluster that joins it, with every machine there again."""
         cluster, seen = self.cluster, self.seen
-        count = AT_ONCE * 3
+        count = AT_ONCE * 8
         self._ask("more.jsonl", count, 'call weather {{"city": "{}"}}')
         await cluster.at_desk("ray rsync-up cluster-local.yaml ./ '~/checkout/'")
         line = evaluation("~/runs/second/", "more.jsonl", self._model, f"{_TOOL} --address {cluster.address}")
-        there = f"export RAY_AUTH_MODE=token PATH=$HOME/rayconteur/venv/bin:$PATH; cd ~/checkout && {line}"
-        running = asyncio.create_task(cluster.at_desk(f'ray exec cluster-local.yaml "{there}"', seconds=_LONGEST_S))
+        running = asyncio.create_task(self._at_head(line))
         try:
             await until(self._has("second", AT_ONCE), _LONGEST_S, "the first results of the second evaluation")
             actors = await cluster.session_actors()
             seen.note("session actors of a second run, joined", _shown(actors), good=lost.name in actors)
+            await self._drained(lost)
             await running
         finally:
             running.cancel()
@@ -161,6 +161,20 @@ class Check:
         copies = [cluster.desk.home / "checkout" / "runs" / run / "results.jsonl" for run in ("first", "second")]
         same = [copy.read_bytes() == self._results(copy.parent.name).read_bytes() for copy in copies]
         seen.note("results on the user's machine", f"{sum(same)} of {len(same)} runs", good=all(same))
+
+    async def _drained(self, machine: Machine) -> None:
+        """Take the sessions off a machine while they work: it is left alone, and the run goes on."""
+        began, done = time.monotonic(), self._done("second")
+        await self._at_head(f"python -m drivers.nodes drain {machine.address} --address {self.cluster.address}")
+        actors = await self.cluster.session_actors()
+        waited, more = time.monotonic() - began, self._done("second") - done
+        told = f"{waited:.0f} s, {more} results meanwhile, actors: {_shown(actors)}"
+        self.seen.note(f"`{machine.name}` drained", told, good=machine.name not in actors and sum(actors.values()) > 0)
+
+    async def _at_head(self, line: str) -> str:
+        """Run a command in the checkout on the head, as the user does; what it printed."""
+        there = f"export RAY_AUTH_MODE=token PATH=$HOME/rayconteur/venv/bin:$PATH; cd ~/checkout && {line}"
+        return await self.cluster.at_desk(f'ray exec cluster-local.yaml "{there}"', seconds=_LONGEST_S)
 
     async def _taken_down(self) -> None:
         """`ray down` stops the head; the others follow when they have missed it for a minute."""

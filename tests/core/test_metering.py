@@ -13,9 +13,11 @@ from agent_core.metering.journal import JournalMeter
 from agent_core.metering.ledger import Ledger, Names
 from agent_core.metering.observer import Metering
 from agent_core.metering.sampling import sample
+from agent_core.metering.summaries import MeteredModel
 from agent_core.observing import Observers
-from agent_core.testing import Says
+from agent_core.testing import FakeModel, Says
 from tests.core.playbook import LOOKUP
+from tests.core.providers.making import config, request
 from tests.core.stage import Stage, until
 
 
@@ -188,3 +190,26 @@ def test_no_tag_can_hold_an_id_and_every_histogram_has_growing_boundaries() -> N
     for instrument in INSTRUMENTS:
         assert bool(instrument.boundaries) == (instrument.kind == "histogram")
         assert list(instrument.boundaries) == sorted(set(instrument.boundaries))
+
+
+async def test_a_summarisers_attempts_are_counted_where_they_are_made_and_nothing_else_of_them() -> None:
+    busy = ProviderError("later", "overloaded", 529)
+    model, ledger = FakeModel([Says(error=busy), Says("a summary"), Says("never read")]), Ledger()
+    metered = MeteredModel(model, ledger, lambda: 0.0)
+
+    async def ask() -> None:
+        async for _ in metered.stream(request(config("local/fake"))):
+            pass
+
+    with pytest.raises(ProviderError):
+        await ask()
+    await ask()
+    reading = metered.stream(request(config("local/fake")))
+    await anext(reading)
+    await reading.aclose()
+    fake = "provider=local,model=fake"
+    assert told(ledger) == {
+        f"rayconteur_provider_requests{{{fake},status=5xx,kind=overloaded}}": 1,
+        f"rayconteur_provider_requests{{{fake},status=2xx,kind=ok}}": 1,
+        f"rayconteur_provider_requests{{{fake},status=none,kind=cancelled}}": 1,
+    }
