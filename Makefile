@@ -78,6 +78,10 @@ test-drivers: setup ## the programs, run as a user runs them
 check-cluster: setup ## several machines on this host: `ray up`, an evaluation, a machine cut off (needs root)
 	$(PY) -m tests.cluster.check $(ARGS)
 
+.PHONY: check-growing
+check-growing: setup ## a cluster that Ray's autoscaler makes larger under load (needs root)
+	$(PY) -m tests.cluster.growing
+
 .PHONY: check check-format check-lint check-types check-layers
 check: setup ## format, lint, types and layering; reports all of them, changes nothing
 	@$(MAKE) --no-print-directory --keep-going check-format check-lint check-types check-layers \
