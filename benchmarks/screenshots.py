@@ -6,6 +6,7 @@ turn fails, one is under way. Then a real browser looks at the dashboard's own p
 
 import argparse
 import asyncio
+import importlib
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +114,15 @@ async def look(page: Page, url: str, docs: Path) -> list[Path]:
     return saved
 
 
+def listen_anywhere() -> None:
+    """Have Ray's agent, which the dashboard reads logs by, take a free port: another cluster may have the usual one."""
+    parameters: Any = importlib.import_module("ray._private.parameter").RayParams
+    parameters.__init__ = partialmethod(parameters.__init__, dashboard_agent_listen_port=0)
+
+
 async def main(docs: Path) -> None:
     """Run it all."""
+    listen_anywhere()
     with tempfile.TemporaryDirectory() as directory:
         async with (
             ScriptedServer() as server,
